@@ -168,14 +168,14 @@ type Flags uint16
 
 // Values of Flags.
 const (
-	FlagInferred     Flags = 1 << iota // not received: the collector concluded it
-	FlagPeerUnknown                    // the router never sent a Peer Up for the peer
-	FlagNonOwner                       // another connection of the router owns the peer; RIB untouched
-	FlagRouterNew                      // KindRouterUp without an Initiation
-	FlagTrailing                       // octets behind the message's end
-	FlagAnomaly                        // accepted, but something in it is wrong
-	FlagDropped                        // KindRoute: verdict session-reset, no route of it counts
-	FlagSnapshot                       // KindRoute: an entry of an imported table
+	FlagInferred    Flags = 1 << iota // not received: the collector concluded it
+	FlagPeerUnknown                   // the router never sent a Peer Up for the peer
+	FlagNonOwner                      // another connection of the router owns the peer; RIB untouched
+	FlagRouterNew                     // KindRouterUp without an Initiation
+	FlagTrailing                      // octets behind the message's end
+	FlagAnomaly                       // accepted, but something in it is wrong
+	FlagDropped                       // KindRoute: verdict session-reset, no route of it counts
+	FlagSnapshot                      // KindRoute: an entry of an imported table
 )
 
 // Router is a monitored router in one transport session. It is immutable: a
@@ -226,7 +226,24 @@ const (
 	// MarkState: the route came into being or ended. A route that returns
 	// unchanged after its session was lost has MarkState without MarkChanged.
 	MarkState
+	// MarkNoted: nothing changed, but history keeps a row all the same, as for
+	// an announcement that RFC 7606 turned into a withdrawal of nothing.
+	MarkNoted
 )
+
+// Stat is one statistic of a report (RFC 7854 §4.8, RFC 8671, RFC 9069, RFC 9972).
+type Stat struct {
+	Type uint16
+	// Name is the registry's, or empty for a type that this version does not know.
+	Name string
+	// Family is the one the value is about, 0 for all.
+	Family bgp.Family
+	// Value is valid iff OK; else the length was not that of the type and only
+	// Raw tells what came.
+	Value uint64
+	OK    bool
+	Raw   []byte
+}
 
 // Event is one message from a router, or one conclusion of the collector.
 //
@@ -268,6 +285,9 @@ type Event struct {
 	// one alone for all of them; or none, which says that nothing changed.
 	// Valid iff Kind == KindRoute.
 	Marks []Mark
+
+	// Stats are the statistics of the report; valid iff Kind == KindStats.
+	Stats []Stat
 
 	// Reason is the Peer Down reason code (RFC 7854 §4.9) or the Termination
 	// reason (§4.5); valid iff Kind is KindPeerDown or KindRouterDown and the

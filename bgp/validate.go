@@ -1,0 +1,362 @@
+package bgp
+
+import (
+	"math"
+	"math/bits"
+
+	"github.com/ribtap/ribtap/internal/wire"
+)
+
+// allOnes is half of the marker of a message header.
+const allOnes = math.MaxUint64
+
+// UPDATE message error subcodes (RFC 4271 §6.3).
+const (
+	subMalformedAttributeList uint8 = 1
+	subUnrecognizedWellKnown  uint8 = 2
+	subMissingWellKnown       uint8 = 3
+	subAttributeFlags         uint8 = 4
+	subAttributeLength        uint8 = 5
+	subInvalidOrigin          uint8 = 6
+	subOptionalAttribute      uint8 = 9
+	subInvalidNetworkField    uint8 = 10
+	subMalformedASPath        uint8 = 11
+)
+
+// Reasons of findings. They are metric labels: constant, few, and stable.
+const (
+	reasonMessageLength = "message-length"
+	reasonMarker        = "marker"
+	reasonMessageType   = "message-type"
+	reasonLengths       = "section-length-overrun"
+	reasonAttrStray     = "attribute-stray-octets"
+	reasonAttrOverrun   = "attribute-overrun"
+	reasonAttrDuplicate = "attribute-duplicate"
+	reasonAttrFlags     = "attribute-flags"
+	reasonAttrLength    = "attribute-length"
+	reasonAttrContent   = "attribute-content"
+	reasonAttrUnknown   = "unknown-well-known-attribute"
+	reasonAttrMissing   = "missing-well-known-attribute"
+	reasonAttrExternal  = "internal-attribute-from-external-peer"
+	reasonAttrOld       = "as4-attribute-on-as4-session"
+	reasonASPathSegment = "as-path-segment"
+	reasonASZero        = "as-zero"
+	reasonNextHopLength = "next-hop-length"
+)
+
+// found records a finding. When the list is full a stronger finding takes the
+// place of the last one, so that the reason of the verdict is never lost.
+func (u *Update) found(f Finding) {
+	stronger := f.Verdict > u.verdict
+	if stronger {
+		u.verdict = f.Verdict
+	}
+	switch {
+	case int(u.nfindings) < len(u.findings):
+		u.findings[u.nfindings] = f
+		u.nfindings++
+	case stronger:
+		u.findings[len(u.findings)-1] = f
+	}
+}
+
+// attrFound records a finding in an attribute and discards the attribute when
+// that is the verdict.
+func (u *Update) attrFound(v Verdict, code, subcode uint8, at int, reason string) {
+	if v == VerdictAttributeDiscard {
+		u.discarded.add(code)
+	}
+	u.found(Finding{Verdict: v, Attr: code, Code: ErrorUpdateMessage, Subcode: subcode, Offset: at, Reason: reason})
+}
+
+// attrOverrun judges an attribute area that ends inside an attribute, of which
+// a has what could be read (RFC 7606 §4). An MP attribute that was reached but
+// cannot be read leaves NLRI unknown (RFC 7606 §5.3).
+func (u *Update) attrOverrun(a Attr, at int) {
+	switch {
+	case a.Code == AttrMPReachNLRI || a.Code == AttrMPUnreachNLRI:
+		u.attrFound(reset, a.Code, subOptionalAttribute, at, reasonAttrOverrun)
+	case a.Code == 0:
+		u.attrFound(taw, 0, subMalformedAttributeList, at, reasonAttrStray)
+	default:
+		u.attrFound(taw, a.Code, subAttributeLength, at, reasonAttrOverrun)
+	}
+}
+
+// duplicate judges an attribute that was there before (RFC 7606 §3(g)). The
+// first one goes on counting.
+func (u *Update) duplicate(code uint8, at int) {
+	v := discard
+	if code == AttrMPReachNLRI || code == AttrMPUnreachNLRI {
+		v = reset
+	}
+	u.found(Finding{
+		Verdict: v, Attr: code, Code: ErrorUpdateMessage, Subcode: subMalformedAttributeList,
+		Offset: at, Reason: reasonAttrDuplicate,
+	})
+}
+
+// checkAttr applies the attribute's row to it; at is where its value stands in
+// the message.
+func (u *Update) checkAttr(a Attr, at int) {
+	row := &attrRows[a.Code]
+	switch {
+	case row.rule <= ruleOpaque:
+		if row.rule == ruleUnknown && a.Flags&AttrFlagOptional == 0 {
+			u.attrFound(reset, a.Code, subUnrecognizedWellKnown, at, reasonAttrUnknown)
+		}
+	case row.internal && u.session.Peering == PeeringExternal:
+		u.attrFound(discard, a.Code, subOptionalAttribute, at, reasonAttrExternal)
+	case row.old && u.session.AS4:
+		u.attrFound(discard, a.Code, subOptionalAttribute, at, reasonAttrOld)
+	case a.Flags&(AttrFlagOptional|AttrFlagTransitive) != row.flags:
+		u.attrFound(row.flag, a.Code, subAttributeFlags, at, reasonAttrFlags)
+	default:
+		u.checkValue(row, a, at)
+	}
+}
+
+// checkValue applies the rule of the attribute's row to its value.
+func (u *Update) checkValue(row *attrRow, a Attr, at int) {
+	n, size := len(a.Value), int(row.size)
+	switch row.rule {
+	case ruleLength:
+		if n != size {
+			u.attrFound(u.lengthVerdict(row), a.Code, subAttributeLength, at, reasonAttrLength)
+		}
+	case ruleMultiple:
+		if n == 0 || n%size != 0 {
+			u.attrFound(u.lengthVerdict(row), a.Code, subAttributeLength, at, reasonAttrLength)
+		}
+	case ruleOrigin:
+		u.checkOrigin(row, a, at)
+	case ruleASPath, ruleAS4Path:
+		wide := u.session.AS4 || row.rule == ruleAS4Path
+		if reason := checkASPath(a.Value, wide); reason != "" {
+			u.attrFound(row.value, a.Code, subMalformedASPath, at, reason)
+		}
+	case ruleAggregator:
+		u.checkAggregator(row, a, at)
+	case ruleTLV8, ruleAIGP, ruleTLV16:
+		if !checkTLVs(row.rule, a.Value) {
+			u.attrFound(row.value, a.Code, subOptionalAttribute, at, reasonAttrLength)
+		}
+	case ruleMPReach:
+		u.readMPReach(a.Value, at)
+	case ruleMPUnreach:
+		u.readMPUnreach(a.Value, at)
+	case ruleUnknown, ruleOpaque:
+	}
+}
+
+// lengthVerdict weakens the verdict of an attribute that only internal peers
+// may send while nobody knows which side the peer is on: RFC 7606 §7.5 discards
+// it from an external one.
+func (u *Update) lengthVerdict(row *attrRow) Verdict {
+	if row.internal && u.session.Peering != PeeringInternal {
+		return discard
+	}
+	return row.value
+}
+
+func (u *Update) checkOrigin(row *attrRow, a Attr, at int) {
+	c := wire.NewCursor(a.Value)
+	v := c.Uint8()
+	switch {
+	case len(a.Value) != 1:
+		u.attrFound(row.value, a.Code, subAttributeLength, at, reasonAttrLength)
+	case v > 2:
+		u.attrFound(row.value, a.Code, subInvalidOrigin, at, reasonAttrContent)
+	}
+}
+
+func (u *Update) checkAggregator(row *attrRow, a Attr, at int) {
+	wide := u.session.AS4 || a.Code == AttrAS4Aggregator
+	c := wire.NewCursor(a.Value)
+	as, want := uint32(0), 0
+	if wide {
+		as, want = c.Uint32(), 8
+	} else {
+		as, want = uint32(c.Uint16()), 6
+	}
+	switch {
+	case len(a.Value) != want:
+		u.attrFound(row.value, a.Code, subAttributeLength, at, reasonAttrLength)
+	case as == 0:
+		u.attrFound(row.value, a.Code, subOptionalAttribute, at, reasonASZero)
+	}
+}
+
+// checkASPath returns why a path is malformed (RFC 7606 §7.2, RFC 7607 §2), or
+// "". An empty path is well formed.
+func checkASPath(value []byte, wide bool) string {
+	c := wire.NewCursor(value)
+	for !c.Empty() {
+		typ, count := c.Uint8(), int(c.Uint8())
+		if typ < 1 || typ > 4 || count == 0 {
+			return reasonASPathSegment
+		}
+		for ; count > 0; count-- {
+			as := uint32(0)
+			if wide {
+				as = c.Uint32()
+			} else {
+				as = uint32(c.Uint16())
+			}
+			if as == 0 {
+				if !c.OK() {
+					return reasonASPathSegment
+				}
+				return reasonASZero
+			}
+		}
+	}
+	return ""
+}
+
+// checkTLVs reports whether the TLVs fill the value exactly.
+func checkTLVs(rule attrRule, value []byte) bool {
+	c := wire.NewCursor(value)
+	for !c.Empty() {
+		switch rule {
+		case ruleTLV8:
+			c.Skip(1)
+			c.Skip(int(c.Uint16()))
+		case ruleTLV16:
+			c.Skip(2)
+			c.Skip(int(c.Uint16()))
+		default:
+			const header, aigp = 3, 1
+			typ, n := c.Uint8(), int(c.Uint16())
+			if n < header || typ == aigp && n != header+8 {
+				return false
+			}
+			c.Skip(n - header)
+		}
+	}
+	return c.OK()
+}
+
+// readMPReach takes the NLRI field out of MP_REACH_NLRI (RFC 4760 §3).
+func (u *Update) readMPReach(value []byte, at int) {
+	c := wire.NewCursor(value)
+	f := field{
+		action: Announce, attr: AttrMPReachNLRI, multiprotocol: true,
+		family: NewFamily(AFI(c.Uint16()), SAFI(c.Uint8())),
+	}
+	f.nextHop = c.Bytes(int(c.Uint8()))
+	c.Skip(1) // RFC 4760 §3: reserved, ignored whatever RFC 2858 meant by it
+	if !c.OK() {
+		u.attrFound(reset, f.attr, subOptionalAttribute, at, reasonAttrLength)
+		return
+	}
+	f.layout = layoutOf(f.family)
+	if !nextHopLengthOK(f.family, f.layout, len(f.nextHop)) {
+		u.attrFound(reset, f.attr, subOptionalAttribute, at+3, reasonNextHopLength)
+		return
+	}
+	f.offset = at + c.Offset()
+	f.nlri = c.Rest()
+	u.addField(&f)
+}
+
+// readMPUnreach takes the NLRI field out of MP_UNREACH_NLRI (RFC 4760 §4).
+func (u *Update) readMPUnreach(value []byte, at int) {
+	c := wire.NewCursor(value)
+	f := field{
+		action: Withdraw, attr: AttrMPUnreachNLRI, multiprotocol: true,
+		family: NewFamily(AFI(c.Uint16()), SAFI(c.Uint8())),
+	}
+	if !c.OK() {
+		u.attrFound(reset, f.attr, subOptionalAttribute, at, reasonAttrLength)
+		return
+	}
+	f.layout = layoutOf(f.family)
+	f.offset = at + c.Offset()
+	f.nlri = c.Rest()
+	u.endOfRIB, u.eorFamily = len(f.nlri) == 0, f.family
+	u.addField(&f)
+}
+
+// nextHopLengthOK reports whether a family's next hop may have n octets. The
+// VPN rows hold what RFC 4364, RFC 4659 and RFC 8950 say, the forms without RD
+// of RFC 5549 §3, and IPv4 without RD: routers send all of them.
+func nextHopLengthOK(f Family, l layout, n int) bool {
+	switch l {
+	case layoutOpaque, layoutFlowspec:
+		return true
+	case layoutVPN:
+		return n == 12 || n == 24 || n == 48 || n == 16 || n == 32
+	case layoutPrefix, layoutLabelled:
+		return n == 16 || n == 32 || n == 4 && f.AFI() == AFIIPv4
+	case layoutEVPN, layoutTL8, layoutTL16, layoutLen16, layoutBits, layoutMUP:
+	}
+	return n >= 4 && n <= 32
+}
+
+// addField checks an NLRI field and keeps it when there is something in it.
+func (u *Update) addField(f *field) {
+	if len(f.nlri) == 0 {
+		return
+	}
+	u.reachable = u.reachable || f.action == Announce
+	f.addPath = u.session.AddPath.Has(f.family)
+	if at, reason := f.check(); reason != "" {
+		sub := subInvalidNetworkField
+		if f.multiprotocol {
+			sub = subOptionalAttribute
+		}
+		u.attrFound(reset, f.attr, sub, f.offset+at, reason)
+		return
+	}
+	u.fields[u.nfields] = *f
+	u.nfields++
+}
+
+// The well-known mandatory attributes (RFC 4271 §5), as bits of attrSet[0].
+const (
+	mandatoryAlways   = 1<<AttrOrigin | 1<<AttrASPath
+	mandatoryClassic  = 1 << AttrNextHop
+	mandatoryInternal = 1 << AttrLocalPref
+)
+
+// onlyMPUnreach is what is seen in an End-of-RIB marker.
+var onlyMPUnreach = attrSet{1 << AttrMPUnreachNLRI}
+
+// judge applies the rules that need the whole UPDATE; classic says that the
+// NLRI field is not empty.
+func (u *Update) judge(classic bool) {
+	switch {
+	case u.reachable && !u.attrsCut:
+		u.checkMandatory(classic)
+	case !u.reachable && u.verdict == VerdictTreatAsWithdraw:
+		u.escalate()
+	}
+	// The marker is an MP_UNREACH_NLRI that is empty and alone (RFC 4724 §2).
+	u.endOfRIB = u.endOfRIB && u.seen == onlyMPUnreach && u.nfields == 0 && u.verdict != VerdictSessionReset
+}
+
+// checkMandatory finds missing well-known attributes (RFC 7606 §3(d)).
+func (u *Update) checkMandatory(classic bool) {
+	want := uint64(mandatoryAlways)
+	if classic {
+		want |= mandatoryClassic
+	}
+	if u.session.Peering == PeeringInternal {
+		want |= mandatoryInternal
+	}
+	for missing := want &^ u.seen[0]; missing != 0; missing &= missing - 1 {
+		u.attrFound(taw, uint8(bits.TrailingZeros64(missing)), subMissingWellKnown, HeaderLen, reasonAttrMissing)
+	}
+}
+
+// escalate turns treat-as-withdraw into session-reset in an UPDATE without
+// reachable NLRI: nobody can tell which routes to withdraw (RFC 7606 §5.2).
+func (u *Update) escalate() {
+	u.verdict = VerdictSessionReset
+	for i := range u.findings[:u.nfindings] {
+		if u.findings[i].Verdict == VerdictTreatAsWithdraw {
+			u.findings[i].Verdict = VerdictSessionReset
+		}
+	}
+}

@@ -1,0 +1,147 @@
+package collector
+
+import (
+	"github.com/ribtap/ribtap/bgp"
+	"github.com/ribtap/ribtap/event"
+	"github.com/ribtap/ribtap/rib"
+)
+
+// work is the scratch space of one goroutine that applies UPDATEs.
+type work struct {
+	update bgp.Update
+	key    []byte
+	value  []byte
+	marks  []event.Mark
+	// announced and withdrawn count the routes applied, for reports.
+	announced, withdrawn int
+}
+
+// apply brings the routes of the UPDATE parsed into w.update into the view and
+// returns what each of them did, in w's memory. A route that comes back as it
+// was known, after its session was lost, has MarkState without MarkChanged.
+func (c *Collector) apply(v *view, e *event.Event, w *work) []event.Mark {
+	w.marks = w.marks[:0]
+	var (
+		id     rib.ValueID
+		have   bool
+		haveMP bool
+		it     = w.update.Routes()
+	)
+	for it.Next() {
+		r := it.Route()
+		n := &r.NLRI
+		if r.Action == bgp.Announce {
+			w.announced++
+		} else {
+			w.withdrawn++
+		}
+		if !n.Family.Known() {
+			// Its items cannot be told apart, so there is no state to keep.
+			w.marks = append(w.marks, event.MarkChanged)
+			continue
+		}
+		space := rib.Space{Family: n.Family, AddPath: n.HasPathID}
+		w.key = bgp.AppendKey(w.key[:0], n)
+		if r.Action == bgp.Withdraw {
+			w.marks = append(w.marks, c.withdraw(v, e, r, space, w.key))
+			continue
+		}
+		// All routes of one NLRI field share their value, unless it holds a
+		// part of the NLRI itself.
+		own := len(n.Labels) > 0 || !n.Prefix.IsValid()
+		if !have || own || r.Multiprotocol != haveMP {
+			if have {
+				c.db.Release(id)
+			}
+			w.value = w.update.AppendValue(w.value[:0], r)
+			id, have, haveMP = c.db.Intern(w.value), true, r.Multiprotocol
+		}
+		ch := v.adj.Announce(space, w.key, id)
+		var m event.Mark
+		if !ch.Same {
+			m |= event.MarkChanged
+		}
+		if !ch.Active {
+			m |= event.MarkState
+		}
+		w.marks = append(w.marks, m)
+	}
+	if have {
+		c.db.Release(id)
+	}
+	return w.marks
+}
+
+func (c *Collector) withdraw(v *view, e *event.Event, r *bgp.Route, space rib.Space, key []byte) event.Mark {
+	if e.Flags&event.FlagInferred != 0 && keeps(e.Cause) {
+		// The stream is being read back; a live one is made from the view itself.
+		v.adj.Suspend(space, key)
+		return 0
+	}
+	if v.adj.Withdraw(space, key).Active {
+		return event.MarkChanged | event.MarkState
+	}
+	if r.TreatAsWithdraw {
+		return event.MarkNoted
+	}
+	return 0
+}
+
+// keeps says for which causes a lost route is remembered: those that tell
+// nothing about the route itself, only that we stopped hearing of it.
+func keeps(cause event.Cause) bool {
+	return cause == event.CauseSessionLost || cause == event.CauseRouterDown || cause == event.CauseSuperseded
+}
+
+// end takes up to limit routes out of the view and adds the events that
+// withdraw them. It reports how many it took and whether none is left.
+func (r *router) end(b *batch, v *view, en *ending, limit int, now event.Time) (taken int, done bool) {
+	for _, count := range v.adj.Counts() {
+		space := count.Space
+		var wb bgp.WithdrawBuilder
+		wb.Reset(space.Family, maxWithdraw)
+		flush := func() {
+			if wb.Len() == 0 {
+				return
+			}
+			e := b.add()
+			e.Received, e.Kind, e.RIB, e.Cause, e.Flags = now, event.KindRoute, v.rib, en.cause, event.FlagInferred
+			e.Router, e.Peer = en.ev.Router, en.ev
+			e.Session = bgp.Session{AS4: true}
+			if space.AddPath {
+				e.Session.AddPath = e.Session.AddPath.With(space.Family)
+			}
+			e.PDU = b.copy(wb.Message())
+			e.Marks = b.keepMarks([]event.Mark{event.MarkChanged | event.MarkState})
+			wb.Reset(space.Family, maxWithdraw)
+		}
+		n, left := v.adj.End(space, limit-taken, en.keep, en.onlyStale, func(key, value []byte) {
+			val, _ := bgp.ParseValue(value)
+			nlri, ok := bgp.ParseKey(space.Family, space.AddPath, key, val.Extra)
+			if !ok {
+				panic("collector: a key of our own RIB does not parse")
+			}
+			if !wb.Add(&nlri) {
+				flush()
+				if !wb.Add(&nlri) {
+					// An item as large as a message: alone in a larger one.
+					wb.Reset(space.Family, maxExtended)
+					wb.Add(&nlri)
+				}
+			}
+		})
+		flush()
+		taken += n
+		r.c.m.inferred.WithLabelValues(en.cause.String()).Add(float64(n))
+		if !left {
+			return taken, false
+		}
+	}
+	return taken, true
+}
+
+// Sizes of the UPDATEs made here: RFC 4271 §4.1 and RFC 8654.
+const (
+	maxWithdraw = 4096
+	maxExtended = 65535
+)
