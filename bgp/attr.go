@@ -120,15 +120,13 @@ type Attr struct {
 // cutAttr reads one path attribute. When ok is false the cursor is bad, and the
 // attribute has what could be read.
 func cutAttr(c *wire.Cursor) (a Attr, ok bool) {
-	a.Flags = c.Uint8()
-	a.Code = c.Uint8()
-	n := 0
+	head := c.Uint16()
+	a.Flags, a.Code = uint8(head>>8), uint8(head)
 	if a.Flags&AttrFlagExtended != 0 {
-		n = int(c.Uint16())
+		a.Value = c.Bytes(int(c.Uint16()))
 	} else {
-		n = int(c.Uint8())
+		a.Value = c.Bytes(int(c.Uint8()))
 	}
-	a.Value = c.Bytes(n)
 	return a, c.OK()
 }
 

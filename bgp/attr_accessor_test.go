@@ -57,6 +57,7 @@ func TestASPath(t *testing.T) {
 		{name: "as4 of the same length", path: "0202 5ba0 5ba0", as4: "0202 00010001 00010002", want: "65537 65538", origin: 65538},
 		{name: "as4 longer", path: "0201 fde9", as4: "0202 0000fde9 00010002", want: "65001", origin: 65001},
 		{name: "as4 set counts one", path: "0202 fde9 5ba0 0102 5ba0 5ba0", as4: "0102 00010001 00010002", want: "65001 23456 {65537,65538}"},
+		{name: "set that is replaced counts one", path: "0201 0001 0102 5ba0 5ba0", as4: "0201 00010001", want: "1 65537", origin: 65537},
 		{name: "leading set stays whole", path: "0102 0001 0002 0202 0003 5ba0", as4: "0201 00010001", want: "{1,2} 3 65537", origin: 65537},
 		{name: "leading part in two segments", path: "0202 0001 0002 0202 0003 5ba0", as4: "0201 00010001", want: "1 2 3 65537", origin: 65537},
 		{name: "leading confed stays", path: "0301 fde9 0202 5ba0 5ba0", as4: "0202 00010001 00010002", want: "(65001) 65537 65538", origin: 65538},
@@ -322,6 +323,7 @@ func TestFlags(t *testing.T) {
 		{"next hop private", origin + external + "400304 0a000001", "080a", "", as4},
 		{"next hop multicast", origin + external + mpReach(t, bgp.IPv6Unicast, "ff020000000000000000000000000001", "20 20010db8"), "", "martian", as4},
 		{"next hop mapped", origin + external + mpReach(t, bgp.IPv6Unicast, "00000000000000000000ffffc0000201", "20 20010db8"), "", "", as4},
+		{"next hop mapped class E", origin + external + mpReach(t, bgp.IPv6Unicast, "00000000000000000000fffff0000001", "20 20010db8"), "", "martian", as4},
 		{"next hop of flowspec", origin + external + mpReach(t, bgp.IPv4Flowspec, "00000000", "03 03 81 11"), "", "", as4},
 		{"default", wellKnown, "00", "", as4},
 		{"this network", wellKnown, "0800", "martian", as4},
@@ -351,6 +353,10 @@ func TestFlagsOfOldSpeaker(t *testing.T) {
 		t.Errorf("flags %s", f.AppendText(nil))
 	}
 	if f := u.Flags(0, 65001); f != bgp.FlagFirstAS {
+		t.Errorf("flags %s", f.AppendText(nil))
+	}
+	u = announced(t, as4, origin+attribute(t, 0x40, 2, "0201 00005ba0")+nextHop)
+	if f := u.Flags(0, 4200000000); f != bgp.FlagFirstAS {
 		t.Errorf("flags %s", f.AppendText(nil))
 	}
 }

@@ -33,7 +33,7 @@ const (
 	AttrAttrSet             uint8 = 128 // RFC 6368
 )
 
-// attrNames are IANA's names, deprecated codes included: a monitor meets them.
+// attrNames follow IANA's, deprecated codes included: a monitor meets them.
 var attrNames = [256]string{
 	AttrOrigin:              "ORIGIN",
 	AttrASPath:              "AS_PATH",
@@ -79,7 +79,7 @@ var attrNames = [256]string{
 	255:                     "DEVELOPMENT",
 }
 
-// AttrName returns IANA's name of a path attribute type code, or attribute-N
+// AttrName returns the name of a path attribute type code after IANA, or attribute-N
 // for a code without one.
 func AttrName(code uint8) string {
 	if n := attrNames[code]; n != "" {

@@ -36,7 +36,8 @@ func BenchmarkParse(b *testing.B) {
 			for b.Loop() {
 				u.Parse(m.msg, as4)
 				n := 0
-				for it := u.Routes(); it.Next(); {
+				it := u.Routes()
+				for it.Next() {
 					n++
 				}
 				if n == 0 {
@@ -69,7 +70,8 @@ func BenchmarkKeyValue(b *testing.B) {
 	var key, value []byte
 	b.ReportAllocs()
 	for b.Loop() {
-		for it := u.Routes(); it.Next(); {
+		it := u.Routes()
+		for it.Next() {
 			key = bgp.AppendKey(key[:0], &it.Route().NLRI)
 			value = u.AppendValue(value[:0], it.Route())
 		}

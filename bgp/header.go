@@ -78,18 +78,19 @@ func checkHeader(length int, typ uint8, max int) *MessageError {
 		row := messageTypes[typ]
 		fits = length >= row.min && (row.max == 0 || length <= row.max)
 	}
-	e := MessageError{Type: typ, Code: ErrorMessageHeader}
 	switch {
 	case !fits:
-		e.Subcode, e.Offset, e.Reason = subHeaderBadLength, markerLen, reasonMessageLength
-		e.Data = binary.BigEndian.AppendUint16(nil, uint16(length))
+		return &MessageError{
+			Type: typ, Code: ErrorMessageHeader, Subcode: subHeaderBadLength, Offset: markerLen,
+			Reason: reasonMessageLength, Data: binary.BigEndian.AppendUint16(nil, uint16(length)),
+		}
 	case !known:
-		e.Subcode, e.Offset, e.Reason = subHeaderBadType, typeAt, reasonMessageType
-		e.Data = []byte{typ}
-	default:
-		return nil
+		return &MessageError{
+			Type: typ, Code: ErrorMessageHeader, Subcode: subHeaderBadType, Offset: typeAt,
+			Reason: reasonMessageType, Data: []byte{typ},
+		}
 	}
-	return &e
+	return nil
 }
 
 // MessageType returns the type of a message with a whole header, else 0.

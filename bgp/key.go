@@ -78,15 +78,15 @@ func ParseKey(f Family, addPath bool, key, extra []byte) (n NLRI, ok bool) {
 // parsePrefixKey reads address and bits, and nothing behind them.
 func parsePrefixKey(k *wire.Cursor, n *NLRI) bool {
 	size := octets(maxPrefixLen(n.Family))
-	b := k.Bytes(size)
+	addr := k.Sub(size)
 	bits := int(k.Uint8())
 	if !k.OK() || k.Len() != 0 || bits > 8*size {
 		return false
 	}
 	if size == 4 {
-		n.Prefix = prefix4(b, bits)
+		n.Prefix = prefix4(addr.Uint32(), bits)
 	} else {
-		n.Prefix = prefix16(b, bits)
+		n.Prefix = prefix16(addr.Rest(), bits)
 	}
 	return true
 }

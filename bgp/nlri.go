@@ -48,23 +48,28 @@ func (f *field) check() (at int, reason string) {
 func (f *field) begin(n *NLRI) { *n = NLRI{Family: f.family, HasPathID: f.addPath} }
 
 // cut reads the next NLRI, path identifier and all, into an n that begin has
-// set. It returns why it cannot, or "".
+// set; c is a cursor over f.nlri. It returns why it cannot, or "".
 func (f *field) cut(c *wire.Cursor, n *NLRI) (reason string) {
 	if f.addPath {
 		n.PathID = c.Uint32()
 	}
-	if f.layout == layoutPrefix {
-		reason = cutPrefix(c, n)
+	start := c.Offset()
+	if f.layout == layoutPrefix { // nearly all routes: one call less
+		reason = cutPrefix(c, int(c.Uint8()), n)
 	} else {
-		start := *c
 		reason = cutItem(c, f.layout, f.action, n)
-		n.Raw = start.Bytes(c.Offset() - start.Offset())
 	}
+	n.Raw = stretch(f.nlri, start, c.Offset())
 	if !c.OK() && reason == "" {
 		return reasonNLRICut
 	}
 	return reason
 }
+
+// stretch returns what lies between two offsets of a cursor over b. It is the
+// one slice expression of the codec: a second cursor in its place costs a third
+// of the time that a route takes.
+func stretch(b []byte, from, to int) []byte { return b[from:to:to] }
 
 // cutItem reads one NLRI by its layout: a new layout is a case here and a file
 // nlri_x.go. It is a switch and not a table of functions because an indirect
@@ -73,7 +78,7 @@ func (f *field) cut(c *wire.Cursor, n *NLRI) (reason string) {
 func cutItem(c *wire.Cursor, l layout, a Action, n *NLRI) (reason string) {
 	switch l {
 	case layoutPrefix:
-		return cutPrefix(c, n)
+		return cutPrefix(c, int(c.Uint8()), n)
 	case layoutLabelled:
 		return cutLabelled(c, a, n)
 	case layoutVPN:
@@ -141,7 +146,7 @@ func (it *RouteIter) Next() bool {
 func (it *RouteIter) enter(f *field) {
 	it.field = f
 	it.c = wire.NewCursor(f.nlri)
-	it.route = Route{Action: f.action, Multiprotocol: f.multiprotocol}
+	it.route = Route{Action: f.action, Multiprotocol: f.attr != 0}
 	f.begin(&it.route.NLRI)
 	switch {
 	case f.action == Withdraw:

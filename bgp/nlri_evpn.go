@@ -81,7 +81,7 @@ func appendEVPNPrefix(dst []byte, v *wire.Cursor) ([]byte, bool) {
 	dst = append(dst, byte(bits))
 	switch {
 	case whole == evpnV4 && bits <= 32:
-		p := prefix4(v.Bytes(4), bits)
+		p := prefix4(v.Uint32(), bits)
 		dst = appendAddr(dst, p.Addr())
 		v.Skip(4)
 	case whole == evpnV6 && bits <= 128:

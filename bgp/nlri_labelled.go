@@ -22,7 +22,7 @@ func cutLabelled(c *wire.Cursor, a Action, n *NLRI) (reason string) {
 	if n.Labels == nil {
 		return reasonLabelStack
 	}
-	return cutPrefixBits(c, bits, n)
+	return cutPrefix(c, bits, n)
 }
 
 // cutLabels reads the label stack of an NLRI of bits and returns its bits;

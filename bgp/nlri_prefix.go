@@ -40,32 +40,19 @@ func checkPrefixes(nlri []byte, maxLen int, addPath bool) (at int, reason string
 	return 0, ""
 }
 
-// cutPrefix reads bits[1] prefix… (RFC 4271 §4.3), and Raw with it.
-func cutPrefix(c *wire.Cursor, n *NLRI) (reason string) {
-	ahead := *c
-	bits := int(ahead.Uint8())
-	n.Raw = c.Bytes(1 + octets(bits))
-	return cutPrefixBits(&ahead, bits, n)
-}
-
-// cutPrefixBits reads a prefix of which the length in bits is known.
-func cutPrefixBits(c *wire.Cursor, bits int, n *NLRI) (reason string) {
-	if n.Family.AFI() == AFIIPv4 {
-		if bits < 0 || bits > 32 {
+// cutPrefix reads the octets of a prefix of which the length in bits was read
+// (RFC 4271 §4.3), and masks them.
+func cutPrefix(c *wire.Cursor, bits int, n *NLRI) (reason string) {
+	if n.Family.AFI() != AFIIPv4 {
+		if bits < 0 || bits > 128 {
 			return reasonPrefixLength
 		}
-		n.Prefix = cut4(c, bits)
+		n.Prefix = prefix16(c.Bytes(octets(bits)), bits)
 		return ""
 	}
-	if bits < 0 || bits > 128 {
+	if bits < 0 || bits > 32 {
 		return reasonPrefixLength
 	}
-	n.Prefix = prefix16(c.Bytes(octets(bits)), bits)
-	return ""
-}
-
-// cut4 reads the octets of an IPv4 prefix and masks them to bits.
-func cut4(c *wire.Cursor, bits int) netip.Prefix {
 	v := uint32(0)
 	switch octets(bits) {
 	case 1:
@@ -77,16 +64,14 @@ func cut4(c *wire.Cursor, bits int) netip.Prefix {
 	case 4:
 		v = c.Uint32()
 	}
-	var a [4]byte
-	binary.BigEndian.PutUint32(a[:], v&^(math.MaxUint32>>bits))
-	return netip.PrefixFrom(netip.AddrFrom4(a), bits)
+	n.Prefix = prefix4(v, bits)
+	return ""
 }
 
-// prefix4 masks the four octets of a key to bits, which are at most 32.
-func prefix4(b []byte, bits int) netip.Prefix {
-	c := wire.NewCursor(b)
+// prefix4 masks an address to bits, which are at most 32.
+func prefix4(v uint32, bits int) netip.Prefix {
 	var a [4]byte
-	binary.BigEndian.PutUint32(a[:], c.Uint32()&^(math.MaxUint32>>bits))
+	binary.BigEndian.PutUint32(a[:], v&^(math.MaxUint32>>bits))
 	return netip.PrefixFrom(netip.AddrFrom4(a), bits)
 }
 

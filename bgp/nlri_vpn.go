@@ -13,7 +13,7 @@ func cutVPN(c *wire.Cursor, a Action, n *NLRI) (reason string) {
 		return reasonLabelStack
 	}
 	cutRD(c, n)
-	return cutPrefixBits(c, bits-8*rdLen, n)
+	return cutPrefix(c, bits-8*rdLen, n)
 }
 
 // cutRD reads a route distinguisher.

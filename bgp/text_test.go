@@ -149,6 +149,7 @@ func TestNLRIText(t *testing.T) {
 		{"evpn prefix of 33 bits", "05 22" + rd + esi + "00000000 21 0a090000 00000000 000011", "0x0522" + rd + esi + "00000000210a09000000000000000011", bgp.EVPN},
 		{"evpn MAC of 40 bits", "02 21" + rd + esi + "00000064 28 00005e005301 00 000011", "0x0221" + rd + esi + "000000642800005e00530100000011", bgp.EVPN},
 		{"evpn multicast, 8 bits", "03 11" + rd + "00000064 08 c0000201", "0x0311" + rd + "0000006408c0000201", bgp.EVPN},
+		{"evpn multicast, 33 bits", "03 11" + rd + "00000064 21 c0000201", "0x0311" + rd + "0000006421c0000201", bgp.EVPN},
 		{"evpn cut short", "02 09" + rd + "00", "0x0209" + rd + "00", bgp.EVPN},
 		{"evpn SMET", "06 08" + rd, "0x0608" + rd, bgp.EVPN},
 

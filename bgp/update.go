@@ -73,15 +73,14 @@ const maxIndexedAttr = AttrPrefixSID
 
 // field is one stretch of NLRI, all of one family and action.
 type field struct {
-	nlri          []byte
-	nextHop       []byte
-	family        Family
-	offset        int // of nlri in the message
-	action        Action
-	layout        layout
-	addPath       bool
-	multiprotocol bool
-	attr          uint8 // the attribute it stood in, or 0
+	nlri    []byte
+	nextHop []byte
+	family  Family
+	offset  int // of nlri in the message
+	action  Action
+	layout  layout
+	addPath bool
+	attr    uint8 // MP_REACH_NLRI, MP_UNREACH_NLRI, or 0 for a field outside of the attributes
 }
 
 // Parse reads msg, a whole UPDATE with its 19-octet header, in context s, and
@@ -109,16 +108,11 @@ func (u *Update) Parse(msg []byte, s Session) {
 	nlriAt := c.Offset()
 	nlri := c.Rest()
 
-	if len(withdrawn) > 0 {
-		u.addField(&field{action: Withdraw, family: IPv4Unicast, layout: layoutPrefix, nlri: withdrawn, offset: at + 2})
-	}
+	u.addClassic(Withdraw, withdrawn, at+2, nil)
 	u.readAttrs(attrs, nlriAt-len(attrs))
 	if len(nlri) > 0 {
-		f := field{action: Announce, family: IPv4Unicast, layout: layoutPrefix, nlri: nlri, offset: nlriAt}
-		if a, ok := u.Attr(AttrNextHop); ok {
-			f.nextHop = a.Value
-		}
-		u.addField(&f)
+		a, _ := u.Attr(AttrNextHop)
+		u.addClassic(Announce, nlri, nlriAt, a.Value)
 	}
 	u.judge(len(nlri) > 0)
 	if u.verdict != VerdictSessionReset && len(msg) == minUpdateLen {
@@ -188,4 +182,9 @@ func (u *Update) EndOfRIB() (Family, bool) { return u.eorFamily, u.endOfRIB }
 // then the NLRI field. The verdict is applied: under treat-as-withdraw an
 // announcement comes out as a withdrawal, under session-reset nothing comes out.
 // The iterator reads from u, which must not be parsed again meanwhile.
+//
+//	it := u.Routes() // not in the for clause, which copies it for every route
+//	for it.Next() {
+//		r := it.Route()
+//	}
 func (u *Update) Routes() RouteIter { return RouteIter{u: u} }

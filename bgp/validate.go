@@ -240,42 +240,39 @@ func checkTLVs(rule attrRule, value []byte) bool {
 // readMPReach takes the NLRI field out of MP_REACH_NLRI (RFC 4760 §3).
 func (u *Update) readMPReach(value []byte, at int) {
 	c := wire.NewCursor(value)
-	f := field{
-		action: Announce, attr: AttrMPReachNLRI, multiprotocol: true,
-		family: NewFamily(AFI(c.Uint16()), SAFI(c.Uint8())),
-	}
-	f.nextHop = c.Bytes(int(c.Uint8()))
+	family := NewFamily(AFI(c.Uint16()), SAFI(c.Uint8()))
+	nextHop := c.Bytes(int(c.Uint8()))
 	c.Skip(1) // RFC 4760 §3: reserved, ignored whatever RFC 2858 meant by it
 	if !c.OK() {
-		u.attrFound(reset, f.attr, subOptionalAttribute, at, reasonAttrLength)
+		u.attrFound(reset, AttrMPReachNLRI, subOptionalAttribute, at, reasonAttrLength)
 		return
 	}
-	f.layout = layoutOf(f.family)
-	if !nextHopLengthOK(f.family, f.layout, len(f.nextHop)) {
-		u.attrFound(reset, f.attr, subOptionalAttribute, at+3, reasonNextHopLength)
+	l := layoutOf(family)
+	if !nextHopLengthOK(family, l, len(nextHop)) {
+		u.attrFound(reset, AttrMPReachNLRI, subOptionalAttribute, at, reasonNextHopLength)
 		return
 	}
-	f.offset = at + c.Offset()
-	f.nlri = c.Rest()
-	u.addField(&f)
+	f := u.newField()
+	f.action, f.attr = Announce, AttrMPReachNLRI
+	f.family, f.layout = family, l
+	f.nextHop, f.offset, f.nlri = nextHop, at+c.Offset(), c.Rest()
+	u.addField(f)
 }
 
 // readMPUnreach takes the NLRI field out of MP_UNREACH_NLRI (RFC 4760 §4).
 func (u *Update) readMPUnreach(value []byte, at int) {
 	c := wire.NewCursor(value)
-	f := field{
-		action: Withdraw, attr: AttrMPUnreachNLRI, multiprotocol: true,
-		family: NewFamily(AFI(c.Uint16()), SAFI(c.Uint8())),
-	}
+	family := NewFamily(AFI(c.Uint16()), SAFI(c.Uint8()))
 	if !c.OK() {
-		u.attrFound(reset, f.attr, subOptionalAttribute, at, reasonAttrLength)
+		u.attrFound(reset, AttrMPUnreachNLRI, subOptionalAttribute, at, reasonAttrLength)
 		return
 	}
-	f.layout = layoutOf(f.family)
-	f.offset = at + c.Offset()
-	f.nlri = c.Rest()
+	f := u.newField()
+	f.action, f.attr = Withdraw, AttrMPUnreachNLRI
+	f.family, f.layout = family, layoutOf(family)
+	f.nextHop, f.offset, f.nlri = nil, at+c.Offset(), c.Rest()
 	u.endOfRIB, u.eorFamily = len(f.nlri) == 0, f.family
-	u.addField(&f)
+	u.addField(f)
 }
 
 // nextHopLengthOK reports whether a family's next hop may have n octets. The
@@ -294,7 +291,21 @@ func nextHopLengthOK(f Family, l layout, n int) bool {
 	return n >= 4 && n <= 32
 }
 
-// addField checks an NLRI field and keeps it when there is something in it.
+// newField returns the place of the next field. It holds what a message before
+// left there: the caller sets everything but addPath.
+func (u *Update) newField() *field { return &u.fields[u.nfields] }
+
+// addClassic takes over the Withdrawn Routes or the NLRI field.
+func (u *Update) addClassic(a Action, nlri []byte, at int, nextHop []byte) {
+	f := u.newField()
+	f.action, f.attr = a, 0
+	f.family, f.layout = IPv4Unicast, layoutPrefix
+	f.nextHop, f.offset, f.nlri = nextHop, at, nlri
+	u.addField(f)
+}
+
+// addField checks the field that newField gave, and keeps it when there is
+// something in it.
 func (u *Update) addField(f *field) {
 	if len(f.nlri) == 0 {
 		return
@@ -303,13 +314,12 @@ func (u *Update) addField(f *field) {
 	f.addPath = u.session.AddPath.Has(f.family)
 	if at, reason := f.check(); reason != "" {
 		sub := subInvalidNetworkField
-		if f.multiprotocol {
+		if f.attr != 0 {
 			sub = subOptionalAttribute
 		}
 		u.attrFound(reset, f.attr, sub, f.offset+at, reason)
 		return
 	}
-	u.fields[u.nfields] = *f
 	u.nfields++
 }
 

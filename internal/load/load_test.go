@@ -1,0 +1,43 @@
+package load_test
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/ribtap/ribtap/collector"
+	"github.com/ribtap/ribtap/event"
+	"github.com/ribtap/ribtap/internal/load"
+)
+
+type discard struct{}
+
+func (discard) Write(context.Context, []event.Event) error { return nil }
+
+func TestTableIsReadToTheLastRoute(t *testing.T) {
+	cfg := collector.DefaultConfig()
+	cfg.Listen = nil
+	c, err := collector.New(cfg, discard{}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := load.NewTable(20_000, 5_000, 1)
+	stream := table.AppendTable(table.AppendOpen(nil, "r1"))
+	stream = table.AppendWithdraw(stream, 7)
+	stream = table.AppendWithdraw(stream, 24_999)
+	stream = table.AppendChange(stream, 8, 3)
+	rep, err := c.ImportBMP(t.Context(), bytes.NewReader(stream), collector.ImportOptions{Router: "r1"})
+	if err != nil || rep.Damaged != 0 || rep.Announced != 25_001 || rep.Withdrawn != 2 {
+		t.Errorf("%+v, %v", rep, err)
+	}
+	if got := c.Stats().Routes; got != 24_998 {
+		t.Errorf("%d routes, want 24998", got)
+	}
+	again := load.NewTable(20_000, 5_000, 1)
+	if !bytes.HasPrefix(stream, again.AppendTable(again.AppendOpen(nil, "r1"))) {
+		t.Error("the same table is not the same octets")
+	}
+}
