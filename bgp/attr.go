@@ -21,7 +21,7 @@ const (
 type attrRule uint8
 
 const (
-	ruleUnknown    attrRule = iota // no row: RFC 4271 §5 for unrecognised attributes
+	ruleUnknown    attrRule = iota // no row: RFC 4271 §5 for unrecognized attributes
 	ruleOpaque                     // kept as it is: never an error, whatever its flags and length
 	ruleLength                     // exactly size octets
 	ruleMultiple                   // a multiple of size octets, not 0

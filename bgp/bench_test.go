@@ -88,7 +88,8 @@ func TestAllocations(t *testing.T) {
 	allocs := testing.AllocsPerRun(100, func() {
 		for _, m := range messages {
 			u.Parse(m.msg, as4)
-			for it := u.Routes(); it.Next(); {
+			it := u.Routes()
+			for it.Next() {
 				r := it.Route()
 				key = bgp.AppendKey(key[:0], &r.NLRI)
 				value = u.AppendValue(value[:0], r)
@@ -125,7 +126,9 @@ func TestAllocationsHostile(t *testing.T) {
 	allocs := testing.AllocsPerRun(20, func() {
 		for i := range cases {
 			u.Parse(cases[i].msg, as4)
-			for it := u.Routes(); it.Next(); {
+			it := u.Routes()
+			for it.Next() {
+				it.Route()
 			}
 		}
 	})

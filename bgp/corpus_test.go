@@ -75,6 +75,7 @@ func classOf(u *bgp.Update) string {
 		return "withdraw"
 	case bgp.VerdictSessionReset:
 		return "reset"
+	case bgp.VerdictOK:
 	}
 	return "ok"
 }
@@ -270,7 +271,13 @@ func appendBMPUpdates(out []corpusUpdate, file string, b []byte) []corpusUpdate 
 		}
 		if b[5] == 0 && size > common+perPeer {
 			const oldStyle = 0x20 // the A flag of the per-peer header
-			out = append(out, corpusUpdate{file: file, msg: b[common+perPeer : size], as4: b[common+1]&oldStyle == 0})
+			// Routers put TLVs behind the UPDATE in version 3 already: cut it by its
+			// own length. What has no header is left to Parse.
+			msg, _, err := bgp.SplitMessage(b[common+perPeer:size], bgp.MaxExtendedMessageLen)
+			if err != nil || msg == nil {
+				msg = b[common+perPeer : size]
+			}
+			out = append(out, corpusUpdate{file: file, msg: msg, as4: b[common+1]&oldStyle == 0})
 		}
 		b = b[size:]
 	}

@@ -146,8 +146,8 @@ func mrtUpdates(tb testing.TB) []corpusUpdate {
 		if err != nil {
 			return err
 		}
-		defer f.Close() //nolint:errcheck // read only
-		var r io.Reader = f
+		defer f.Close()
+		var r io.Reader
 		switch filepath.Ext(path) {
 		case ".gz":
 			if r, err = gzip.NewReader(f); err != nil {

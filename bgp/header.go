@@ -41,13 +41,13 @@ var messageTypes = [...]typeRow{
 	MessageRouteRefresh: {23, 0},
 }
 
-// SplitMessage cuts the first whole message off a byte stream. max is the
+// SplitMessage cuts the first whole message off a byte stream. limit is the
 // largest message the session allows, MaxMessageLen or MaxExtendedMessageLen.
 // When b does not yet hold a whole message, msg is nil, rest is b and err is
 // nil; what can be told from the octets at hand is told at once, so a lying
 // length does not wait for 64 KiB. err is a *MessageError, and rest is then b.
 // msg and rest point into b.
-func SplitMessage(b []byte, max int) (msg, rest []byte, err error) {
+func SplitMessage(b []byte, limit int) (msg, rest []byte, err error) {
 	c := wire.NewCursor(b)
 	for i := 0; i < markerLen && !c.Empty(); i++ {
 		if c.Uint8() != 0xff {
@@ -60,7 +60,7 @@ func SplitMessage(b []byte, max int) (msg, rest []byte, err error) {
 	if !c.OK() {
 		return nil, b, nil
 	}
-	if e := checkHeader(length, typ, max); e != nil {
+	if e := checkHeader(length, typ, limit); e != nil {
 		return nil, b, e
 	}
 	if len(b) < length {
@@ -71,9 +71,9 @@ func SplitMessage(b []byte, max int) (msg, rest []byte, err error) {
 }
 
 // checkHeader applies RFC 4271 §6.1 to the length and type of a message.
-func checkHeader(length int, typ uint8, max int) *MessageError {
+func checkHeader(length int, typ uint8, limit int) *MessageError {
 	known := int(typ) < len(messageTypes) && messageTypes[typ].min != 0
-	fits := length >= HeaderLen && length <= max
+	fits := length >= HeaderLen && length <= limit
 	if known && fits {
 		row := messageTypes[typ]
 		fits = length >= row.min && (row.max == 0 || length <= row.max)

@@ -201,9 +201,10 @@ func randomItem(t testing.TB, rnd *rand.Rand, f bgp.Family) []byte {
 		return octets(t, "03 03 81 11")
 	case bgp.IPv4VPNFlow, bgp.IPv6VPNFlow, bgp.L2VPNFlowspec:
 		return octets(t, "0b"+rd1+"03 81 11")
+	default:
+		t.Fatalf("no item of %v", f)
+		return nil
 	}
-	t.Fatalf("no item of %v", f)
-	return nil
 }
 
 // TestKeyOrder holds that keys sort by address, then length, then path
@@ -267,6 +268,10 @@ func TestEVPNKey(t *testing.T) {
 		{"4: ESI", item("04", rd1+esi+"20 c0000201"), item("04", rd1+esi2+"20 c0000201"), false},
 		{"5: ESI, gateway, label", item("05", rd1+esi+tag+"18 0a010100 00000000"+lab), item("05", rd1+esi2+tag+"18 0a010100 c0000201"+lab2), true},
 		{"5: stray bits", item("05", rd1+esi+tag+"18 0a0101ff 00000000"+lab), item("05", rd1+esi+tag+"18 0a010100 00000000"+lab), true},
+		{
+			"5: IPv6", item("05", rd1+esi+tag+"30 20010db80001"+strings.Repeat("ff", 10)+strings.Repeat("00", 16)+lab),
+			item("05", rd1+esi2+tag+"30 20010db80001"+strings.Repeat("00", 10)+strings.Repeat("01", 16)+lab2), true,
+		},
 		{"5: length", item("05", rd1+esi+tag+"18 0a010100 00000000"+lab), item("05", rd1+esi+tag+"10 0a010000 00000000"+lab), false},
 		{"6: any octet", item("06", rd1+lab), item("06", rd1+lab2), false},
 		{"malformed 2", item("02", rd1), item("02", rd1+"00"), false},
@@ -325,11 +330,18 @@ func TestAppendAnnounce(t *testing.T) {
 		{"NEXT_HOP alone", n, bgp.Value{Attrs: classic}, "+10.1.1.0/24 via=c0000201"},
 		{"another next hop", n, bgp.Value{Attrs: classic, NextHop: octets(t, nh6)}, "+10.1.1.0/24 via=20010db8000000000000000000000001 mp"},
 		{"no NEXT_HOP", n, bgp.Value{Attrs: octets(t, origin+path), NextHop: octets(t, nh4)}, "+10.1.1.0/24 via=c0000201 mp"},
-		{"MP attributes in the value", n, bgp.Value{Attrs: octets(t, mpReach(t, bgp.IPv6Unicast, nh6, doc48)+wellKnown+mpUnreach(t, bgp.IPv6Unicast, doc48))},
-			"+10.1.1.0/24 via=c0000201"},
+		{
+			"MP attributes in the value", n,
+			bgp.Value{Attrs: octets(t, mpReach(t, bgp.IPv6Unicast, nh6, doc48)+wellKnown+mpUnreach(t, bgp.IPv6Unicast, doc48))},
+			"+10.1.1.0/24 via=c0000201",
+		},
 		{"host bits", bgp.NLRI{Family: bgp.IPv4Unicast, Prefix: netip.MustParsePrefix("10.1.1.9/24")}, bgp.Value{Attrs: classic}, "+10.1.1.0/24 via=c0000201"},
-		{"long item", bgp.NLRI{Family: bgp.LS, Raw: append(octets(t, "0001 0200"), make([]byte, 512)...)}, bgp.Value{Attrs: octets(t, origin+path), NextHop: octets(t, nh4)},
-			"+ls:00010200" + strings.Repeat("00", 512) + " via=c0000201 mp"},
+		{
+			"long item",
+			bgp.NLRI{Family: bgp.LS, Raw: append(octets(t, "0001 0200"), make([]byte, 512)...)},
+			bgp.Value{Attrs: octets(t, origin+path), NextHop: octets(t, nh4)},
+			"+ls:00010200" + strings.Repeat("00", 512) + " via=c0000201 mp",
+		},
 		{"prefix of another family", bgp.NLRI{Family: bgp.IPv6Unicast, Prefix: prefix}, bgp.Value{Attrs: classic, NextHop: octets(t, nh6)}, ""},
 		{"no prefix", bgp.NLRI{Family: bgp.IPv4Unicast}, bgp.Value{Attrs: classic}, ""},
 		{"no label", bgp.NLRI{Family: bgp.IPv4Labelled, Prefix: prefix}, bgp.Value{Attrs: classic, NextHop: octets(t, nh4)}, ""},

@@ -26,10 +26,7 @@ func layoutOf(f Family) layout {
 // check reads the field to its end and returns where and why it cannot be
 // read; reason is "" when it can.
 func (f *field) check() (at int, reason string) {
-	switch f.layout {
-	case layoutOpaque:
-		return 0, ""
-	case layoutPrefix:
+	if f.layout == layoutPrefix {
 		return checkPrefixes(f.nlri, maxPrefixLen(f.family), f.addPath)
 	}
 	c := wire.NewCursor(f.nlri)

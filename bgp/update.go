@@ -40,7 +40,7 @@ type Finding struct {
 
 // Update is a view of one UPDATE message. Parse fills it; it may be reused and
 // then allocates nothing. It points into the message. The zero Update has no
-// attributes and no routes.
+// attributes and no routes. One goroutine uses it at a time.
 type Update struct {
 	session Session
 	// attrs holds the whole path attributes, in wire order, without what stands
@@ -122,13 +122,13 @@ func (u *Update) Parse(msg []byte, s Session) {
 
 // readHeader checks that msg is one whole UPDATE.
 func (u *Update) readHeader(c *wire.Cursor, size int) bool {
-	marker := c.Uint64() & c.Uint64()
+	left, right := c.Uint64(), c.Uint64()
 	length, typ := int(c.Uint16()), c.Uint8()
 	f := Finding{Verdict: reset, Code: ErrorMessageHeader}
 	switch {
 	case !c.OK() || length != size || length < minUpdateLen && typ == MessageUpdate:
 		f.Subcode, f.Reason, f.Offset = subHeaderBadLength, reasonMessageLength, markerLen
-	case marker != allOnes:
+	case left&right != allOnes:
 		f.Subcode, f.Reason = subHeaderNotSynchronized, reasonMarker
 	case typ != MessageUpdate:
 		f.Subcode, f.Reason, f.Offset = subHeaderBadType, reasonMessageType, typeAt

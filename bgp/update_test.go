@@ -48,10 +48,14 @@ func verdictCases(t testing.TB) []verdictCase {
 	return []verdictCase{
 		{name: "good", msg: up(wellKnown), verdict: ok, routes: plus},
 		{name: "withdrawals alone", msg: update(t, net24+"00", "", ""), verdict: ok, routes: []string{"-10.1.1.0/24", "-0.0.0.0/0"}},
-		{name: "order of the four fields", verdict: ok,
+		{
+			name: "order of the four fields", verdict: ok,
 			msg: update(t, "08 01", mpUnreach(t, bgp.IPv6Unicast, "20 20010db8")+reach6+wellKnown, net24),
-			routes: []string{"-1.0.0.0/8", "-2001:db8::/32 mp",
-				"+2001:db8:1::/48 via=20010db8000000000000000000000001 mp", "+10.1.1.0/24 via=c0000201"}},
+			routes: []string{
+				"-1.0.0.0/8", "-2001:db8::/32 mp",
+				"+2001:db8:1::/48 via=20010db8000000000000000000000001 mp", "+10.1.1.0/24 via=c0000201",
+			},
+		},
 		{name: "stray bits are masked", msg: update(t, "", wellKnown, "14 0ac8ff"), verdict: ok, routes: []string{"+10.200.240.0/20 via=c0000201"}},
 
 		// The message and its two lengths.
@@ -68,10 +72,14 @@ func verdictCases(t testing.TB) []verdictCase {
 		{name: "prefix length 33", msg: update(t, "", wellKnown, net24+"21 0a01010101"), verdict: reset, code: 3, subcode: 10, reason: "nlri-prefix-length"},
 		{name: "cut prefix", msg: update(t, "", wellKnown, net24+"18 0a01"), verdict: reset, code: 3, subcode: 10, reason: "nlri-cut"},
 		{name: "cut withdrawal", msg: update(t, "19 0a0101", "", ""), verdict: reset, code: 3, subcode: 10, reason: "nlri-cut"},
-		{name: "IPv6 prefix length 129", msg: update(t, "", mpReach(t, bgp.IPv6Unicast, nh6, "81"+strings.Repeat("00", 17))+origin+path, ""),
-			verdict: reset, code: 3, subcode: 9, attr: 14, reason: "nlri-prefix-length"},
-		{name: "path identifier", session: addPath, msg: update(t, "", wellKnown, "00000000"+net24+"ffffffff"+net24), verdict: ok,
-			routes: []string{"+10.1.1.0/24 id=0 via=c0000201", "+10.1.1.0/24 id=4294967295 via=c0000201"}},
+		{
+			name: "IPv6 prefix length 129", msg: update(t, "", mpReach(t, bgp.IPv6Unicast, nh6, "81"+strings.Repeat("00", 17))+origin+path, ""),
+			verdict: reset, code: 3, subcode: 9, attr: 14, reason: "nlri-prefix-length",
+		},
+		{
+			name: "path identifier", session: addPath, msg: update(t, "", wellKnown, "00000000"+net24+"ffffffff"+net24), verdict: ok,
+			routes: []string{"+10.1.1.0/24 id=0 via=c0000201", "+10.1.1.0/24 id=4294967295 via=c0000201"},
+		},
 		{name: "path identifier missing", session: addPath, msg: up(wellKnown), verdict: reset, code: 3, subcode: 10, reason: "nlri-cut"},
 		{name: "path identifier cut", session: addPath, msg: update(t, "", wellKnown, "00000001"+net24+"0000"), verdict: reset, code: 3, subcode: 10, reason: "nlri-cut"},
 
@@ -80,31 +88,45 @@ func verdictCases(t testing.TB) []verdictCase {
 		{name: "two stray octets", msg: up(wellKnown + "c008"), verdict: taw, code: 3, subcode: 5, attr: 8, reason: "attribute-overrun", routes: minus},
 		{name: "last attribute overruns", msg: up(wellKnown + "d008ffff00010002"), verdict: taw, code: 3, subcode: 5, attr: 8, reason: "attribute-overrun", routes: minus},
 		{name: "MP_REACH overruns", msg: up(wellKnown + "800eff000201"), verdict: reset, code: 3, subcode: 9, attr: 14, reason: "attribute-overrun"},
-		{name: "overrun behind MP_REACH", msg: update(t, "", reach6+wellKnown+"c008ff", ""), verdict: taw, code: 3, subcode: 5, attr: 8,
-			reason: "attribute-overrun", routes: []string{"-2001:db8:1::/48 mp taw"}},
+		{
+			name: "overrun behind MP_REACH", msg: update(t, "", reach6+wellKnown+"c008ff", ""), verdict: taw, code: 3, subcode: 5, attr: 8,
+			reason: "attribute-overrun", routes: []string{"-2001:db8:1::/48 mp taw"},
+		},
 		{name: "overrun without NLRI", msg: update(t, "", wellKnown+"c008ff", ""), verdict: reset, code: 3, subcode: 5, attr: 8, reason: "attribute-overrun"},
 		{name: "error without reachable NLRI", msg: update(t, net24, "4001020000", ""), verdict: reset, code: 3, subcode: 5, attr: 1, reason: "attribute-length"},
-		{name: "discard without reachable NLRI", msg: update(t, net24, "40060100", ""), verdict: discard, code: 3, subcode: 5, attr: 6, reason: "attribute-length",
-			routes: []string{"-10.1.1.0/24"}},
+		{
+			name: "discard without reachable NLRI", msg: update(t, net24, "40060100", ""), verdict: discard, code: 3, subcode: 5, attr: 6, reason: "attribute-length",
+			routes: []string{"-10.1.1.0/24"},
+		},
 
 		// Missing attributes.
 		{name: "no attributes", msg: up(""), verdict: taw, code: 3, subcode: 3, attr: 1, reason: "missing-well-known-attribute", routes: minus},
 		{name: "no ORIGIN", msg: up(path + nextHop), verdict: taw, code: 3, subcode: 3, attr: 1, reason: "missing-well-known-attribute", routes: minus},
 		{name: "no AS_PATH", msg: up(origin + nextHop), verdict: taw, code: 3, subcode: 3, attr: 2, reason: "missing-well-known-attribute", routes: minus},
 		{name: "no NEXT_HOP", msg: up(origin + path), verdict: taw, code: 3, subcode: 3, attr: 3, reason: "missing-well-known-attribute", routes: minus},
-		{name: "no NEXT_HOP in MP", msg: update(t, "", reach6+origin+path, ""), verdict: ok,
-			routes: []string{"+2001:db8:1::/48 via=20010db8000000000000000000000001 mp"}},
+		{
+			name: "no NEXT_HOP in a Loc-RIB", session: unknown, msg: up(origin + path), verdict: discard, code: 3, subcode: 3, attr: 3, reason: "missing-well-known-attribute",
+			routes: []string{"+10.1.1.0/24"},
+		},
+		{
+			name: "no NEXT_HOP in MP", msg: update(t, "", reach6+origin+path, ""), verdict: ok,
+			routes: []string{"+2001:db8:1::/48 via=20010db8000000000000000000000001 mp"},
+		},
 		{name: "no LOCAL_PREF from internal", session: internal, msg: up(wellKnown), verdict: taw, code: 3, subcode: 3, attr: 5, reason: "missing-well-known-attribute", routes: minus},
 		{name: "no LOCAL_PREF from unknown", session: unknown, msg: up(wellKnown), verdict: ok, routes: plus},
-		{name: "empty MP_UNREACH and NLRI without attributes", msg: up(mpUnreach(t, bgp.IPv6Unicast, "")), verdict: taw, code: 3, subcode: 3, attr: 1,
-			reason: "missing-well-known-attribute", routes: minus},
+		{
+			name: "empty MP_UNREACH and NLRI without attributes", msg: up(mpUnreach(t, bgp.IPv6Unicast, "")), verdict: taw, code: 3, subcode: 3, attr: 1,
+			reason: "missing-well-known-attribute", routes: minus,
+		},
 
 		// Flags.
 		{name: "low flag bits", msg: up("4f0101 00 4f0206 0201 0000fde9 4f0304 c0000201"), verdict: ok, routes: plus},
 		{name: "MED transitive", msg: up(wellKnown + "c0040400000001"), verdict: taw, code: 3, subcode: 4, attr: 4, reason: "attribute-flags", routes: minus},
 		{name: "ORIGIN optional", msg: up("c0010100" + path + nextHop), verdict: taw, code: 3, subcode: 4, attr: 1, reason: "attribute-flags", routes: minus},
-		{name: "MP_REACH transitive", msg: update(t, "", "c00e1c 0002 01 10"+nh6+"00"+doc48+origin+path, ""),
-			verdict: reset, code: 3, subcode: 4, attr: 14, reason: "attribute-flags"},
+		{
+			name: "MP_REACH transitive", msg: update(t, "", "c00e1c 0002 01 10"+nh6+"00"+doc48+origin+path, ""),
+			verdict: reset, code: 3, subcode: 4, attr: 14, reason: "attribute-flags",
+		},
 		{name: "AIGP transitive", msg: up(wellKnown + "c01a0b 01000b 0000000000000001"), verdict: discard, code: 3, subcode: 4, attr: 26, reason: "attribute-flags", routes: plus},
 		{name: "unknown well-known", msg: up(wellKnown + "40c80401020304"), verdict: reset, code: 3, subcode: 2, attr: 200, reason: "unknown-well-known-attribute"},
 		{name: "unknown optional", msg: up(wellKnown + "80f1020102 c0f200 e0f30101"), verdict: ok, routes: plus},
@@ -125,8 +147,10 @@ func verdictCases(t testing.TB) []verdictCase {
 		{name: "NEXT_HOP of 5", msg: up(origin + path + "400305c000020101"), verdict: taw, code: 3, subcode: 5, attr: 3, reason: "attribute-length", routes: minus},
 		{name: "NEXT_HOP 0.0.0.0", msg: up(origin + path + "40030400000000"), verdict: ok, routes: []string{"+10.1.1.0/24 via=00000000"}},
 		{name: "MED of 3", msg: up(wellKnown + "800403000001"), verdict: taw, code: 3, subcode: 5, attr: 4, reason: "attribute-length", routes: minus},
-		{name: "LOCAL_PREF from external", session: external, msg: up(wellKnown + localPref), verdict: discard, code: 3, subcode: 9, attr: 5,
-			reason: "internal-attribute-from-external-peer", routes: plus},
+		{
+			name: "LOCAL_PREF from external", session: external, msg: up(wellKnown + localPref), verdict: discard, code: 3, subcode: 9, attr: 5,
+			reason: "internal-attribute-from-external-peer", routes: plus,
+		},
 		{name: "LOCAL_PREF from internal", session: internal, msg: up(wellKnown + localPref), verdict: ok, routes: plus},
 		{name: "LOCAL_PREF of 3 from internal", session: internal, msg: up(wellKnown + "400503000064"), verdict: taw, code: 3, subcode: 5, attr: 5, reason: "attribute-length", routes: minus},
 		{name: "LOCAL_PREF of 3 from unknown", session: unknown, msg: up(wellKnown + "400503000064"), verdict: discard, code: 3, subcode: 5, attr: 5, reason: "attribute-length", routes: plus},
@@ -137,17 +161,25 @@ func verdictCases(t testing.TB) []verdictCase {
 		{name: "COMMUNITIES of 5", msg: up(wellKnown + "c008050001000200"), verdict: taw, code: 3, subcode: 5, attr: 8, reason: "attribute-length", routes: minus},
 		{name: "COMMUNITIES empty", msg: up(wellKnown + "c00800"), verdict: taw, code: 3, subcode: 5, attr: 8, reason: "attribute-length", routes: minus},
 		{name: "ORIGINATOR_ID of 3 from internal", session: internal, msg: up(wellKnown + localPref + "800903c00002"), verdict: taw, code: 3, subcode: 5, attr: 9, reason: "attribute-length", routes: minus},
-		{name: "ORIGINATOR_ID from external", msg: up(wellKnown + "800904c0000201"), verdict: discard, code: 3, subcode: 9, attr: 9,
-			reason: "internal-attribute-from-external-peer", routes: plus},
+		{
+			name: "ORIGINATOR_ID from external", msg: up(wellKnown + "800904c0000201"), verdict: discard, code: 3, subcode: 9, attr: 9,
+			reason: "internal-attribute-from-external-peer", routes: plus,
+		},
 		{name: "CLUSTER_LIST of 5 from internal", session: internal, msg: up(wellKnown + localPref + "800a05c000020100"), verdict: taw, code: 3, subcode: 5, attr: 10, reason: "attribute-length", routes: minus},
-		{name: "CLUSTER_LIST from external", msg: up(wellKnown + "800a04c0000201"), verdict: discard, code: 3, subcode: 9, attr: 10,
-			reason: "internal-attribute-from-external-peer", routes: plus},
+		{
+			name: "CLUSTER_LIST from external", msg: up(wellKnown + "800a04c0000201"), verdict: discard, code: 3, subcode: 9, attr: 10,
+			reason: "internal-attribute-from-external-peer", routes: plus,
+		},
 		{name: "EXTENDED COMMUNITIES of 9", msg: up(wellKnown + "c01009000200010000000100"), verdict: taw, code: 3, subcode: 5, attr: 16, reason: "attribute-length", routes: minus},
 		{name: "AS4_PATH on AS4", msg: up(wellKnown + "c01106 0201 0000fde9"), verdict: discard, code: 3, subcode: 9, attr: 17, reason: "as4-attribute-on-as4-session", routes: plus},
-		{name: "AS4_PATH malformed", session: as2, msg: up(origin + "400204 0201 fde9" + nextHop + "c01104 0201 fde9"), verdict: discard, code: 3, subcode: 11, attr: 17,
-			reason: "as-path-segment", routes: plus},
-		{name: "AS4_AGGREGATOR of 7", session: as2, msg: up(origin + "400204 0201 fde9" + nextHop + "c01207 0000fde9c00002"), verdict: discard, code: 3, subcode: 5, attr: 18,
-			reason: "attribute-length", routes: plus},
+		{
+			name: "AS4_PATH malformed", session: as2, msg: up(origin + "400204 0201 fde9" + nextHop + "c01104 0201 fde9"), verdict: discard, code: 3, subcode: 11, attr: 17,
+			reason: "as-path-segment", routes: plus,
+		},
+		{
+			name: "AS4_AGGREGATOR of 7", session: as2, msg: up(origin + "400204 0201 fde9" + nextHop + "c01207 0000fde9c00002"), verdict: discard, code: 3, subcode: 5, attr: 18,
+			reason: "attribute-length", routes: plus,
+		},
 		{name: "TUNNEL_ENCAP overruns", msg: up(wellKnown + "c0170400ffffff"), verdict: ok, routes: plus},
 		{name: "IPv6 EXT of 21", msg: up(wellKnown + "c01915" + strings.Repeat("00", 21)), verdict: taw, code: 3, subcode: 5, attr: 25, reason: "attribute-length", routes: minus},
 		{name: "AIGP TLV of 0", msg: up(wellKnown + "801a0b 010000 0000000000000001"), verdict: discard, code: 3, subcode: 9, attr: 26, reason: "attribute-length", routes: plus},
@@ -163,8 +195,10 @@ func verdictCases(t testing.TB) []verdictCase {
 		{name: "ORIGIN twice", msg: up(wellKnown + "40010103"), verdict: discard, code: 3, subcode: 1, attr: 1, reason: "attribute-duplicate", routes: plus},
 		{name: "unknown twice", msg: up(wellKnown + "c0f200 c0f201ff"), verdict: discard, code: 3, subcode: 1, attr: 242, reason: "attribute-duplicate", routes: plus},
 		{name: "MP_REACH twice", msg: update(t, "", reach6+reach6+origin+path, ""), verdict: reset, code: 3, subcode: 1, attr: 14, reason: "attribute-duplicate"},
-		{name: "MP_UNREACH twice", msg: update(t, "", mpUnreach(t, bgp.IPv6Unicast, doc48)+mpUnreach(t, bgp.IPv6Unicast, doc48), ""),
-			verdict: reset, code: 3, subcode: 1, attr: 15, reason: "attribute-duplicate"},
+		{
+			name: "MP_UNREACH twice", msg: update(t, "", mpUnreach(t, bgp.IPv6Unicast, doc48)+mpUnreach(t, bgp.IPv6Unicast, doc48), ""),
+			verdict: reset, code: 3, subcode: 1, attr: 15, reason: "attribute-duplicate",
+		},
 
 		// MP attributes.
 		{name: "MP_REACH empty", msg: update(t, "", "800e00"+origin+path, ""), verdict: reset, code: 3, subcode: 9, attr: 14, reason: "attribute-length"},
@@ -172,19 +206,31 @@ func verdictCases(t testing.TB) []verdictCase {
 		{name: "MP next hop overruns", msg: update(t, "", "800e08 0002 01 c8 20010db8"+origin+path, ""), verdict: reset, code: 3, subcode: 9, attr: 14, reason: "attribute-length"},
 		{name: "IPv6 next hop of 0", msg: update(t, "", mpReach(t, bgp.IPv6Unicast, "", doc48)+origin+path, ""), verdict: reset, code: 3, subcode: 9, attr: 14, reason: "next-hop-length"},
 		{name: "IPv6 next hop of 4", msg: update(t, "", mpReach(t, bgp.IPv6Unicast, "c0000201", doc48)+origin+path, ""), verdict: reset, code: 3, subcode: 9, attr: 14, reason: "next-hop-length"},
-		{name: "IPv4 next hop of 16", msg: update(t, "", mpReach(t, bgp.IPv4Unicast, nh6, net24)+origin+path, ""), verdict: ok,
-			routes: []string{"+10.1.1.0/24 via=20010db8000000000000000000000001 mp"}},
-		{name: "IPv4 next hop of 4 in MP", msg: update(t, "", mpReach(t, bgp.IPv4Unicast, "c0000201", net24)+origin+path, ""), verdict: ok,
-			routes: []string{"+10.1.1.0/24 via=c0000201 mp"}},
-		{name: "martian IPv6 next hop", msg: update(t, "", mpReach(t, bgp.IPv6Unicast, "ff020000000000000000000000000001", doc48)+origin+path, ""), verdict: ok,
-			routes: []string{"+2001:db8:1::/48 via=ff020000000000000000000000000001 mp"}},
-		{name: "reserved octet", msg: update(t, "", "800e1c 0002 01 10"+nh6+"ff"+doc48+origin+path, ""), verdict: ok,
-			routes: []string{"+2001:db8:1::/48 via=20010db8000000000000000000000001 mp"}},
-		{name: "unknown family", msg: update(t, "", mpReach(t, bgp.NewFamily(16399, 201), "", "010203")+mpUnreach(t, bgp.NewFamily(16399, 202), "04")+origin+path, ""),
-			verdict: ok, routes: []string{"+afi-16399-safi-201:010203 via= mp", "-afi-16399-safi-202:04 mp"}},
-		{name: "strongest of nine", msg: up(wellKnown + "40060100 c02805 01 0007 0000 801a0a 01000a 00000000000001" +
-			" 40060100 40060100 40060100 40060100 40060100 40060100 c00800"),
-			verdict: taw, code: 3, subcode: 5, attr: 8, reason: "attribute-length", routes: minus},
+		{
+			name: "IPv4 next hop of 16", msg: update(t, "", mpReach(t, bgp.IPv4Unicast, nh6, net24)+origin+path, ""), verdict: ok,
+			routes: []string{"+10.1.1.0/24 via=20010db8000000000000000000000001 mp"},
+		},
+		{
+			name: "IPv4 next hop of 4 in MP", msg: update(t, "", mpReach(t, bgp.IPv4Unicast, "c0000201", net24)+origin+path, ""), verdict: ok,
+			routes: []string{"+10.1.1.0/24 via=c0000201 mp"},
+		},
+		{
+			name: "martian IPv6 next hop", msg: update(t, "", mpReach(t, bgp.IPv6Unicast, "ff020000000000000000000000000001", doc48)+origin+path, ""), verdict: ok,
+			routes: []string{"+2001:db8:1::/48 via=ff020000000000000000000000000001 mp"},
+		},
+		{
+			name: "reserved octet", msg: update(t, "", "800e1c 0002 01 10"+nh6+"ff"+doc48+origin+path, ""), verdict: ok,
+			routes: []string{"+2001:db8:1::/48 via=20010db8000000000000000000000001 mp"},
+		},
+		{
+			name: "unknown family", msg: update(t, "", mpReach(t, bgp.NewFamily(16399, 201), "", "010203")+mpUnreach(t, bgp.NewFamily(16399, 202), "04")+origin+path, ""),
+			verdict: ok, routes: []string{"+afi-16399-safi-201:010203 via= mp", "-afi-16399-safi-202:04 mp"},
+		},
+		{
+			name: "strongest of nine", msg: up(wellKnown + "40060100 c02805 01 0007 0000 801a0a 01000a 00000000000001" +
+				" 40060100 40060100 40060100 40060100 40060100 40060100 c00800"),
+			verdict: taw, code: 3, subcode: 5, attr: 8, reason: "attribute-length", routes: minus,
+		},
 	}
 }
 

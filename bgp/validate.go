@@ -73,10 +73,10 @@ func (u *Update) attrFound(v Verdict, code, subcode uint8, at int, reason string
 // a has what could be read (RFC 7606 §4). An MP attribute that was reached but
 // cannot be read leaves NLRI unknown (RFC 7606 §5.3).
 func (u *Update) attrOverrun(a Attr, at int) {
-	switch {
-	case a.Code == AttrMPReachNLRI || a.Code == AttrMPUnreachNLRI:
+	switch a.Code {
+	case AttrMPReachNLRI, AttrMPUnreachNLRI:
 		u.attrFound(reset, a.Code, subOptionalAttribute, at, reasonAttrOverrun)
-	case a.Code == 0:
+	case 0: // code 0 is reserved: fewer than two octets were left
 		u.attrFound(taw, 0, subMalformedAttributeList, at, reasonAttrStray)
 	default:
 		u.attrFound(taw, a.Code, subAttributeLength, at, reasonAttrOverrun)
@@ -346,7 +346,9 @@ func (u *Update) judge(classic bool) {
 	u.endOfRIB = u.endOfRIB && u.seen == onlyMPUnreach && u.nfields == 0 && u.verdict != VerdictSessionReset
 }
 
-// checkMandatory finds missing well-known attributes (RFC 7606 §3(d)).
+// checkMandatory finds missing well-known attributes (RFC 7606 §3(d)). A missing
+// NEXT_HOP takes nothing away from a route that did not come over the session
+// itself: FRR's Loc-RIB is sent without (RFC 9069 asks for none in particular).
 func (u *Update) checkMandatory(classic bool) {
 	want := uint64(mandatoryAlways)
 	if classic {
@@ -356,7 +358,11 @@ func (u *Update) checkMandatory(classic bool) {
 		want |= mandatoryInternal
 	}
 	for missing := want &^ u.seen[0]; missing != 0; missing &= missing - 1 {
-		u.attrFound(taw, uint8(bits.TrailingZeros64(missing)), subMissingWellKnown, HeaderLen, reasonAttrMissing)
+		code, verdict := uint8(bits.TrailingZeros64(missing)), taw
+		if code == AttrNextHop && u.session.Peering == PeeringUnknown {
+			verdict = discard
+		}
+		u.attrFound(verdict, code, subMissingWellKnown, HeaderLen, reasonAttrMissing)
 	}
 }
 

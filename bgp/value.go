@@ -99,11 +99,11 @@ func AppendAnnounce(dst []byte, n *NLRI, v *Value) []byte {
 
 // isClassic reports whether the route goes into the NLRI field.
 func isClassic(n *NLRI, v *Value) bool {
-	if n.Family != IPv4Unicast {
-		return false
+	if n.Family != IPv4Unicast || len(v.NextHop) == 0 {
+		return n.Family == IPv4Unicast
 	}
 	nextHop, ok := findPlainAttr(v.Attrs, AttrNextHop)
-	return ok && (len(v.NextHop) == 0 || bytes.Equal(nextHop, v.NextHop))
+	return ok && bytes.Equal(nextHop, v.NextHop)
 }
 
 // appendMPReach appends MP_REACH_NLRI with one NLRI.

@@ -22,10 +22,10 @@ const (
 	withdrawMPAt      = withdrawAttrsAt + 4
 )
 
-// Reset starts a message of the family that holds at most max octets, and never
+// Reset starts a message of the family that holds at most limit octets, and never
 // more than 65,535.
-func (b *WithdrawBuilder) Reset(f Family, max int) {
-	b.family, b.max, b.count = f, min(max, MaxExtendedMessageLen), 0
+func (b *WithdrawBuilder) Reset(f Family, limit int) {
+	b.family, b.max, b.count = f, min(limit, MaxExtendedMessageLen), 0
 	b.buf, _ = beginMessage(b.buf[:0], MessageUpdate)
 	b.buf = append(b.buf, 0, 0)
 	if f == IPv4Unicast {

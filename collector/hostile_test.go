@@ -100,15 +100,15 @@ func TestCorpusHostile(t *testing.T) {
 					return
 				}
 				f := r.connect("192.0.2.1:40000")
-				f.conn.Write(prelude) //nolint:errcheck // the station may close at any octet
-				f.conn.Write(octets)  //nolint:errcheck // as above
+				f.conn.Write(prelude) // the station may close at any octet
+				f.conn.Write(octets)
 				synctest.Wait()
 				closed := false
 				select {
 				case <-f.done:
 					closed = true
 				default:
-					f.conn.Write(sentinel) //nolint:errcheck // as above
+					f.conn.Write(sentinel)
 				}
 				synctest.Wait()
 				c.check(t, r, manifest.Sentinel, closed)

@@ -108,7 +108,7 @@ func (c *Collector) endPortion(ctx context.Context, r *router, v *view) (bool, e
 	if en == nil {
 		return true, nil
 	}
-	_, done := r.end(&r.b, v, en, portion, event.At(c.now()))
+	done := r.end(&r.b, v, en, portion, event.At(c.now()))
 	if done {
 		if en.onlyStale {
 			r.dropGhosts(v)

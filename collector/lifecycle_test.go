@@ -129,24 +129,52 @@ func TestUntidyRouters(t *testing.T) {
 		send [][]byte
 		want []string
 	}{
-		{"routes without Peer Up", [][]byte{initiation("r1"), update(h, 1, "+10.0.0.0/8")},
-			[]string{"router-up r1", "route 192.0.2.10 peer-unknown +10.0.0.0/8/c/s"}},
-		{"no Initiation", [][]byte{peerUp(h), update(h, 1, "+10.0.0.0/8")},
-			[]string{"router-up 198.51.100.1 inferred", "peer-up 192.0.2.10 epoch 1", "route 192.0.2.10 +10.0.0.0/8/c/s"}},
-		{"Peer Down of a peer never up", [][]byte{initiation("r1"), peerDown(h)},
-			[]string{"router-up r1", "peer-down 192.0.2.10 peer-down peer-unknown"}},
-		{"Peer Down ends routes without Peer Up", [][]byte{initiation("r1"), update(h, 1, "+10.0.0.0/8"), peerDown(h)},
-			[]string{"router-up r1", "route 192.0.2.10 peer-unknown +10.0.0.0/8/c/s", "peer-down 192.0.2.10 peer-down peer-unknown",
-				"route 192.0.2.10 peer-down inferred -10.0.0.0/8/c/s"}},
-		{"Peer Up twice", [][]byte{initiation("r1"), peerUp(h), update(h, 1, "+10.0.0.0/8"), peerUp(h)},
-			[]string{"router-up r1", "peer-up 192.0.2.10 epoch 1", "route 192.0.2.10 +10.0.0.0/8/c/s",
-				"peer-down 192.0.2.10 peer-replaced inferred", "route 192.0.2.10 peer-replaced inferred -10.0.0.0/8/c/s", "peer-up 192.0.2.10 epoch 2"}},
-		{"Peer Up for each view", [][]byte{initiation("r1"), peerUp(h), update(h, 1, "+10.0.0.0/8"), peerUp(peerHeader("192.0.2.10", bmp.FlagL))},
-			[]string{"router-up r1", "peer-up 192.0.2.10 epoch 1", "route 192.0.2.10 +10.0.0.0/8/c/s", "peer-up 192.0.2.10 epoch 1"}},
-		{"withdrawal only is no End-of-RIB", [][]byte{initiation("r1"), peerUp(h), update(h, 0, "-10.0.0.0/8")},
-			[]string{"router-up r1", "peer-up 192.0.2.10 epoch 1", "route 192.0.2.10 -10.0.0.0/8"}},
-		{"unreadable and unknown messages end nothing", [][]byte{initiation("r1"), {3, 0, 0, 0, 10, 3, 1, 2, 3, 4}, {3, 0, 0, 0, 7, 100, 1}, {4, 0, 0, 0, 7, 0, 1}, peerUp(h)},
-			[]string{"router-up r1", "unknown r1 peer-header-short", "unknown r1 unknown-type", "unknown r1 unknown-type", "peer-up 192.0.2.10 epoch 1"}},
+		{
+			"routes without Peer Up",
+			[][]byte{initiation("r1"), update(h, 1, "+10.0.0.0/8")},
+			[]string{"router-up r1", "route 192.0.2.10 peer-unknown +10.0.0.0/8/c/s"},
+		},
+		{
+			"no Initiation",
+			[][]byte{peerUp(h), update(h, 1, "+10.0.0.0/8")},
+			[]string{"router-up 198.51.100.1 inferred", "peer-up 192.0.2.10 epoch 1", "route 192.0.2.10 +10.0.0.0/8/c/s"},
+		},
+		{
+			"Peer Down of a peer never up",
+			[][]byte{initiation("r1"), peerDown(h)},
+			[]string{"router-up r1", "peer-down 192.0.2.10 peer-down peer-unknown"},
+		},
+		{
+			"Peer Down ends routes without Peer Up",
+			[][]byte{initiation("r1"), update(h, 1, "+10.0.0.0/8"), peerDown(h)},
+			[]string{
+				"router-up r1", "route 192.0.2.10 peer-unknown +10.0.0.0/8/c/s", "peer-down 192.0.2.10 peer-down peer-unknown",
+				"route 192.0.2.10 peer-down inferred -10.0.0.0/8/c/s",
+			},
+		},
+		{
+			"Peer Up twice",
+			[][]byte{initiation("r1"), peerUp(h), update(h, 1, "+10.0.0.0/8"), peerUp(h)},
+			[]string{
+				"router-up r1", "peer-up 192.0.2.10 epoch 1", "route 192.0.2.10 +10.0.0.0/8/c/s",
+				"peer-down 192.0.2.10 peer-replaced inferred", "route 192.0.2.10 peer-replaced inferred -10.0.0.0/8/c/s", "peer-up 192.0.2.10 epoch 2",
+			},
+		},
+		{
+			"Peer Up for each view",
+			[][]byte{initiation("r1"), peerUp(h), update(h, 1, "+10.0.0.0/8"), peerUp(peerHeader("192.0.2.10", bmp.FlagL))},
+			[]string{"router-up r1", "peer-up 192.0.2.10 epoch 1", "route 192.0.2.10 +10.0.0.0/8/c/s", "peer-up 192.0.2.10 epoch 1"},
+		},
+		{
+			"withdrawal only is no End-of-RIB",
+			[][]byte{initiation("r1"), peerUp(h), update(h, 0, "-10.0.0.0/8")},
+			[]string{"router-up r1", "peer-up 192.0.2.10 epoch 1", "route 192.0.2.10 -10.0.0.0/8"},
+		},
+		{
+			"unreadable and unknown messages end nothing",
+			[][]byte{initiation("r1"), {3, 0, 0, 0, 10, 3, 1, 2, 3, 4}, {3, 0, 0, 0, 7, 100, 1}, {4, 0, 0, 0, 7, 0, 1}, peerUp(h)},
+			[]string{"router-up r1", "unknown r1 peer-header-short", "unknown r1 unknown-type", "unknown r1 unknown-type", "peer-up 192.0.2.10 epoch 1"},
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {

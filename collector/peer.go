@@ -1,9 +1,8 @@
 package collector
 
 import (
-	"time"
-
 	"net/netip"
+	"time"
 
 	"github.com/ribtap/ribtap/bgp"
 	"github.com/ribtap/ribtap/event"

@@ -94,8 +94,9 @@ func keeps(cause event.Cause) bool {
 }
 
 // end takes up to limit routes out of the view and adds the events that
-// withdraw them. It reports how many it took and whether none is left.
-func (r *router) end(b *batch, v *view, en *ending, limit int, now event.Time) (taken int, done bool) {
+// withdraw them. It reports whether none is left.
+func (r *router) end(b *batch, v *view, en *ending, limit int, now event.Time) (done bool) {
+	taken := 0
 	for _, count := range v.adj.Counts() {
 		space := count.Space
 		var wb bgp.WithdrawBuilder
@@ -134,10 +135,10 @@ func (r *router) end(b *batch, v *view, en *ending, limit int, now event.Time) (
 		taken += n
 		r.c.m.inferred.WithLabelValues(en.cause.String()).Add(float64(n))
 		if !left {
-			return taken, false
+			return false
 		}
 	}
-	return taken, true
+	return true
 }
 
 // Sizes of the UPDATEs made here: RFC 4271 §4.1 and RFC 8654.

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -22,7 +21,6 @@ import (
 type station struct {
 	c         *Collector
 	listeners []net.Listener
-	wg        sync.WaitGroup
 }
 
 func (st *station) listen(ctx context.Context) error {

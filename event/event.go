@@ -152,8 +152,10 @@ const (
 	CauseCorrupt                      // stored bytes did not verify
 )
 
-var causeNames = [...]string{"update", "peer-down", "session-lost", "router-down", "stale-sweep", "treat-as-withdraw",
-	"peer-replaced", "superseded", "collector-stop", "overflow", "import", "corrupt"}
+var causeNames = [...]string{
+	"update", "peer-down", "session-lost", "router-down", "stale-sweep", "treat-as-withdraw",
+	"peer-replaced", "superseded", "collector-stop", "overflow", "import", "corrupt",
+}
 
 // String returns the cause's name in SQL, JSON and metrics.
 func (c Cause) String() string {

@@ -84,8 +84,9 @@ func plainPrefix(f bgp.Family) bool {
 	switch f {
 	case bgp.IPv4Unicast, bgp.IPv4Multicast, bgp.IPv6Unicast, bgp.IPv6Multicast:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 // parsePrefix reads bits[1] and the octets behind it, masked.

@@ -64,13 +64,19 @@ func (r *Reader) Next() (Record, error) {
 
 func (r *Reader) next() (Record, error) {
 	r.shrink()
-	if err := r.skipPadding(); err != nil {
-		return Record{}, err
-	}
 	if !r.fill(headerLen) {
 		return Record{}, r.end(Record{Offset: r.offset}, ReasonHeader)
 	}
 	rec, length := r.header()
+	if rec.Type == 0 && length == 0 {
+		if err := r.skipPadding(); err != nil {
+			return Record{}, err
+		}
+		if !r.fill(headerLen) {
+			return Record{}, r.end(Record{Offset: r.offset}, ReasonHeader)
+		}
+		rec, length = r.header()
+	}
 	if uint64(length) > uint64(r.maxRecord()) {
 		return Record{}, &Error{Verdict: Stop, Offset: rec.Offset, Type: rec.Type, Subtype: rec.Subtype, Reason: ReasonLength}
 	}
@@ -111,24 +117,20 @@ func (r *Reader) advance(n int) {
 	r.offset += int64(n)
 }
 
-// skipPadding passes over empty records of type 0. NUL octets whose number is
+// skipPadding passes over empty records of type 0, of which one is next. NUL octets whose number is
 // no multiple of twelve would shift every later header, so a header behind them
 // that starts with NUL and has no known type is looked for further on.
 func (r *Reader) skipPadding() error {
-	run := 0
-	for r.fill(headerLen) {
+	for run := 0; r.fill(headerLen); run++ {
 		rec, length := r.header()
 		if rec.Type != 0 || length != 0 {
 			break
 		}
-		if run++; run > maxPadding {
+		if run == maxPadding {
 			return &Error{Verdict: Stop, Offset: r.offset, Reason: ReasonPadding}
 		}
 		r.padding++
 		r.advance(headerLen)
-	}
-	if run == 0 {
-		return nil
 	}
 	zeros := 0
 	for r.r+zeros < r.w && zeros < headerLen && r.buf[r.r+zeros] == 0 {

@@ -61,21 +61,19 @@ func cutAttr(c *wire.Cursor) (a attr, ok bool) {
 	if c.Empty() {
 		return attr{}, false
 	}
-	start, head := *c, *c
+	head := *c
 	a.flags, a.code = head.Uint8(), head.Uint8()
-	n := 0
+	n, header := int(head.Uint8()), 3
 	if a.flags&flagExtended != 0 {
-		n = int(head.Uint16())
-	} else {
-		n = int(head.Uint8())
+		n, header = n<<8|int(head.Uint8()), 4
 	}
-	a.value = head.Bytes(n)
-	a.whole = c.Bytes(head.Offset() - start.Offset())
 	if !head.OK() {
 		*c = head
 		return attr{}, false
 	}
-	return a, true
+	a.whole = c.Bytes(header + n)
+	a.value = head.Bytes(n)
+	return a, c.OK()
 }
 
 // AppendUpdate appends a whole UPDATE message that announces the entry's NLRI
@@ -182,8 +180,9 @@ func rdLen(f bgp.Family) int {
 	switch f {
 	case bgp.IPv4VPN, bgp.IPv4VPNMcast, bgp.IPv6VPN, bgp.IPv6VPNMcast:
 		return 8
+	default:
+		return 0
 	}
-	return 0
 }
 
 // mpNextHop finds the next hop in MP_REACH_NLRI as table dumps have it: whole

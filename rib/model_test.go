@@ -236,7 +236,7 @@ func (w *world) step(o op) error {
 			w.db.Release(w.ids[0])
 			w.ids = w.ids[1:]
 		}
-	case opCheck:
+	case opCheck, opKinds:
 		return w.check()
 	}
 	return nil
