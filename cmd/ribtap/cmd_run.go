@@ -1,0 +1,212 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ribtap/ribtap/stream"
+)
+
+func (a *app) runCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "run the collector",
+		Long: "Runs the collector. Without a configuration it listens on loopback only and keeps everything in\n" +
+			"./ribtap-data. SIGHUP reads the configuration again, SIGTERM drains and ends with exit code 0.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := a.config()
+			if err != nil {
+				return err
+			}
+			return a.daemon(cmd.Context(), s, nil)
+		},
+	}
+	a.daemonFlags(cmd)
+	return cmd
+}
+
+// daemonFlags are the configuration keys that run and demo take as flags.
+func (a *app) daemonFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.Var(a.keyFlag("bmp-listen", "bmp.listen"), "bmp-listen", "address of the BMP station, HOST:PORT; may be repeated (default 127.0.0.1:11019)")
+	f.Var(a.keyFlag("bmp-allow", "bmp.allow"), "bmp-allow", "prefix that routers may connect from; may be repeated (default loopback)")
+	f.Var(a.keyFlag("http-listen", "http.listen"), "http-listen", "address of API and metrics, HOST:PORT; empty for none (default 127.0.0.1:8080)")
+	f.Var(a.keyFlag("http-token-file", "http.token_file"), "http-token-file", "file with the token that API requests must carry")
+	f.Var(a.keyFlag("collector", "collector.name"), "collector", "name of this collector (default rt1)")
+	f.Var(a.keyFlag("log-level", "log.level"), "log-level", "debug, info, warn or error (default info)")
+	f.Var(a.keyFlag("log-format", "log.format"), "log-format", "text or json (default text)")
+}
+
+// quietLogger is for commands that end by themselves: what is worth an info
+// line in a daemon is noise there, unless asked for.
+func (a *app) quietLogger(s *settings) *slog.Logger {
+	log, level := a.levelLogger(s)
+	if s.origins["log.level"] == "default" {
+		level.Set(slog.LevelWarn)
+	}
+	return log
+}
+
+// levelLogger writes to standard error at the level that it also returns, which
+// a reload may change.
+func (a *app) levelLogger(s *settings) (*slog.Logger, *slog.LevelVar) {
+	level := new(slog.LevelVar)
+	s.setLevel(level)
+	opt := &slog.HandlerOptions{Level: level}
+	if s.Log.Format == "json" {
+		return slog.New(slog.NewJSONHandler(a.stderr, opt)), level
+	}
+	return slog.New(slog.NewTextHandler(a.stderr, opt)), level
+}
+
+func (s *settings) setLevel(level *slog.LevelVar) {
+	var l slog.Level
+	if l.UnmarshalText([]byte(s.Log.Level)) == nil { // check has seen it
+		level.Set(l)
+	}
+}
+
+// daemon runs the collector until ctx ends. feed, if set, is called once the
+// collector accepts sessions, in a goroutine of its own, with the address of
+// the first BMP listener.
+func (a *app) daemon(ctx context.Context, s *settings, feed func(ctx context.Context, bmp net.Addr) error) (err error) {
+	log, level := a.levelLogger(s)
+	var ln net.Listener
+	if s.HTTP.Listen != "" {
+		// Before anything else: a port that is taken ends here.
+		if ln, err = net.Listen("tcp", s.HTTP.Listen); err != nil {
+			return fmt.Errorf("http.listen %s: %w; another ribtap may be running, or choose another with --http-listen", s.HTTP.Listen, cause(err))
+		}
+		defer ln.Close()
+	}
+	n, err := openNode(ctx, s, log, nodeDaemon)
+	if errors.Is(err, stream.ErrLocked) {
+		return fmt.Errorf("data_dir %s is in use by another ribtap; stop that one or choose another with --data-dir", s.DataDir)
+	}
+	if err != nil {
+		return err
+	}
+	srv := &server{
+		node: n, token: s.token, log: log, start: time.Now(), ready: n.col.Ready(), stopping: ctx.Done(),
+		imports: newImporter(n.col, s.DataDir), tails: newTails(n.reg),
+	}
+	if err := n.start(ctx); err != nil {
+		return errors.Join(err, n.stop())
+	}
+	work, cancel := context.WithCancel(ctx)
+	defer cancel()
+	tasks := newTasks(cancel)
+	tasks.run(func() error { return n.col.Run(work) })
+	tasks.run(func() error { return n.failed(work) })
+	if ln != nil {
+		tasks.run(func() error { return serve(work, ln, srv.handler(), log) })
+	}
+	select {
+	case <-n.col.Ready():
+		a.banner(s, n.col.Addrs(), ln)
+		a.watchHangup(work, s, level, n, log)
+		if feed != nil && len(n.col.Addrs()) > 0 {
+			tasks.run(func() error { return feed(work, n.col.Addrs()[0]) })
+		}
+		<-work.Done()
+	case <-work.Done():
+	}
+	err = tasks.wait()
+	if ctx.Err() != nil && err == nil {
+		log.Info("stopping: sinks catch up", "at_most", nodeDaemon.grace.String())
+	}
+	return errors.Join(err, n.stop())
+}
+
+// cause is the innermost reason of a network error, without the address that
+// the caller names anyway.
+func cause(err error) error {
+	if oe, ok := errors.AsType[*net.OpError](err); ok {
+		return oe.Err
+	}
+	return err
+}
+
+// banner says where the collector listens and how a router finds it.
+func (a *app) banner(s *settings, bmp []net.Addr, http net.Listener) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "ribtap %s, collector %s\n", thisVersion().Version, s.Collector.Name)
+	for _, addr := range bmp {
+		fmt.Fprintf(&b, "  BMP   %s\n", addr)
+	}
+	if http != nil {
+		fmt.Fprintf(&b, "  HTTP  http://%s/v1/status, /metrics\n", http.Addr())
+	}
+	fmt.Fprintf(&b, "  data  %s\n", s.DataDir)
+	if len(bmp) > 0 {
+		fmt.Fprintf(&b, "Point a router at it, for example FRRouting (ribtap snippet has %s):\n", strings.Join(vendorNames(), ", "))
+		var snippet strings.Builder
+		if err := writeSnippet(&snippet, "frr", bmp[0].String(), "64512"); err == nil {
+			for line := range strings.Lines(snippet.String()) {
+				if !strings.HasPrefix(line, "!") {
+					b.WriteString("  " + line)
+				}
+			}
+		}
+	}
+	fmt.Fprint(a.stderr, b.String())
+}
+
+// watchHangup reads the configuration again at each SIGHUP until ctx ends.
+func (a *app) watchHangup(ctx context.Context, s *settings, level *slog.LevelVar, n *node, log *slog.Logger) {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	go func() {
+		defer signal.Stop(hup)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-hup:
+				s = a.reload(s, level, n, log)
+			}
+		}
+	}()
+}
+
+// reloadable are the keys that take effect without a restart.
+var reloadable = map[string]func(s *settings, level *slog.LevelVar, n *node){
+	"log.level": func(s *settings, level *slog.LevelVar, _ *node) { s.setLevel(level) },
+	"bmp.allow": func(s *settings, _ *slog.LevelVar, n *node) { n.col.SetAllow(s.allow()) },
+}
+
+// reload applies what changed and can be applied, and returns the settings that
+// hold from now on. With a configuration that is wrong nothing changes.
+func (a *app) reload(old *settings, level *slog.LevelVar, n *node, log *slog.Logger) *settings {
+	next, err := loadConfig(a.configPath, a.flags)
+	if err != nil {
+		log.Error("configuration not reloaded: it is wrong", "error", oneLine(err.Error()))
+		return old
+	}
+	var applied, restart []string
+	before := old.shown()
+	for i, k := range next.shown() {
+		if fmt.Sprint(k.Value) == fmt.Sprint(before[i].Value) {
+			continue
+		}
+		if apply, ok := reloadable[k.Key]; ok {
+			apply(next, level, n)
+			applied = append(applied, k.Key)
+		} else {
+			restart = append(restart, k.Key)
+		}
+	}
+	log.Info("configuration reloaded", "changed", strings.Join(applied, " "), "needs_restart", strings.Join(restart, " "))
+	return next
+}

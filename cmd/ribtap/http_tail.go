@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/ribtap/ribtap/event"
+	"github.com/ribtap/ribtap/stream"
+)
+
+// tailLimits bound a client of /v1/tail. It reads the stream through a Reader
+// of its own, so nothing waits for it; the bounds are there for the client's
+// sake, who would otherwise take old events for present ones.
+type tailLimits struct {
+	write   time.Duration // for one batch
+	lag     uint64        // events, once the client has been up to date
+	clients int64
+}
+
+var defaultTailLimits = tailLimits{write: 10 * time.Second, lag: 200_000, clients: 64}
+
+// tail streams events as JSON lines: from the sequence in "from", or from what
+// comes next. A line {"error":…} ends it when the daemon does.
+func (s *server) tail(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	f, err := parseFilter(query)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	from := s.node.stream.Last() + 1
+	if v := query.Get("from"); v != "" {
+		if from, err = strconv.ParseUint(v, 10, 64); err != nil {
+			http.Error(w, fmt.Sprintf("from=%q is not a sequence", v), http.StatusBadRequest)
+			return
+		}
+	}
+	if s.tails.count.Add(1) > s.tails.limits.clients {
+		s.tails.count.Add(-1)
+		http.Error(w, fmt.Sprintf("%d clients follow the stream already", s.tails.limits.clients), http.StatusServiceUnavailable)
+		return
+	}
+	defer s.tails.count.Add(-1)
+
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	go func() {
+		select {
+		case <-s.stopping:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	out := newLineWriter(w)
+	if err := out.write(nil, s.tails.limits.write); err != nil {
+		return
+	}
+	reason := s.follow(ctx, out, from, &matcher{filter: f}, query.Get("raw") == "true")
+	if reason != "" {
+		_ = out.value(streamError{reason}, time.Second)
+	}
+}
+
+// follow returns why it ended, empty when the client went away.
+func (s *server) follow(ctx context.Context, out *lineWriter, from uint64, m *matcher, raw bool) string {
+	rd := s.node.stream.NewReader(from)
+	defer rd.Close()
+	enc := event.Encoder{Raw: raw}
+	var buf []byte
+	live := false
+	for {
+		batch, err := rd.Next(ctx)
+		if err != nil {
+			return s.tailEnd(ctx, err)
+		}
+		last := batch[len(batch)-1].Sequence
+		live = live || last >= s.node.stream.Last()
+		buf = buf[:0]
+		for i := range batch {
+			if m.event(&batch[i]) {
+				buf = append(enc.Append(buf, &batch[i]), '\n')
+			}
+		}
+		if len(buf) > 0 {
+			if err := out.write(buf, s.tails.limits.write); err != nil {
+				if errors.Is(err, os.ErrDeadlineExceeded) {
+					return s.cut("the client read nothing for " + s.tails.limits.write.String())
+				}
+				return ""
+			}
+		}
+		if now := s.node.stream.Last(); live && now > last+s.tails.limits.lag {
+			return s.cut(fmt.Sprintf("too slow: %d events behind; filter more, or begin again with from=%d", now-last, last+1))
+		}
+	}
+}
+
+func (s *server) tailEnd(ctx context.Context, err error) string {
+	select {
+	case <-s.stopping:
+		return "the collector is stopping"
+	default:
+	}
+	if ctx.Err() != nil {
+		return ""
+	}
+	if errors.Is(err, stream.ErrClosed) {
+		return "the collector is stopping"
+	}
+	return err.Error()
+}
+
+func (s *server) cut(reason string) string {
+	s.tails.cut.Inc()
+	s.log.Info("tail client cut", "reason", reason)
+	return reason
+}

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"path/filepath"
+	"time"
+
+	"github.com/ribtap/ribtap/event"
+	"github.com/ribtap/ribtap/sinks/sqlite"
+	"github.com/ribtap/ribtap/stream"
+)
+
+// openSink is a sink that follows the stream.
+type openSink struct {
+	name     string
+	sink     event.Sink
+	follower *stream.Follower
+	close    func() error
+}
+
+// sinkTable is every destination there is: one row each. The name is that of
+// its cursor and in metrics. open returns a nil sink when the configuration
+// does not want it.
+var sinkTable = [...]struct {
+	name string
+	open func(ctx context.Context, n *node) (sink event.Sink, end func() error, err error)
+}{
+	{"sqlite", openSQLite},
+	{"mrtdump", openMRT},
+}
+
+// openSinks opens what the configuration wants and has it follow the stream.
+func (n *node) openSinks(ctx context.Context, grace time.Duration) error {
+	for _, row := range sinkTable {
+		sink, end, err := row.open(ctx, n)
+		if err != nil {
+			return err
+		}
+		if sink == nil {
+			continue
+		}
+		f, err := n.stream.Follow(row.name, sink, stream.FollowOptions{Grace: grace})
+		n.sinks = append(n.sinks, &openSink{name: row.name, sink: sink, follower: f, close: end})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// historyPath is the SQLite file.
+func (s *settings) historyPath() string {
+	if s.Sinks.SQLite.Path != "" {
+		return s.Sinks.SQLite.Path
+	}
+	return filepath.Join(s.DataDir, "history.db")
+}
+
+func openSQLite(ctx context.Context, n *node) (event.Sink, func() error, error) {
+	c := n.s.Sinks.SQLite
+	if !c.Enabled {
+		return nil, nil, nil
+	}
+	cfg := sqlite.DefaultConfig()
+	cfg.Path, cfg.Rows, cfg.Collector = n.s.historyPath(), c.Rows, n.s.Collector.Name
+	sink, err := sqlite.New(cfg, n.log, n.reg)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := sink.Open(ctx); err != nil {
+		return nil, nil, err
+	}
+	return sink, sink.Close, nil
+}
