@@ -518,7 +518,7 @@ SELECT
   CASE p.type WHEN 0 THEN 'global' WHEN 1 THEN 'rd' WHEN 2 THEN 'local' WHEN 3 THEN 'loc-rib' ELSE 'type-' || p.type END AS peer_type,
   p.table_name,
   (SELECT group_concat(v.name, ' ') FROM rib AS b JOIN rib_name AS v ON v.id = b.view
-    WHERE b.peer = p.id AND b.view <> 0 AND (p.up IS NULL OR p.up = 0 OR p.up >> b.view & 1)) AS ribs,
+    WHERE b.peer = p.id AND b.view <> 0 AND (b.last > 0 OR p.up IS NULL OR p.up = 0 OR p.up >> b.view & 1)) AS ribs,
   CASE WHEN p.up IS NULL THEN 'unknown' WHEN p.up <> 0 THEN 'up' ELSE 'down' END AS state,
   iif(p.since IS NULL, NULL, strftime('%Y-%m-%dT%H:%M:%S', p.since / 1000000, 'unixepoch') || printf('.%06dZ', p.since % 1000000)) AS since,
   p.epoch,
