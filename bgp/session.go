@@ -9,7 +9,7 @@ const (
 	PeeringUnknown  Peering = iota // neither rule applies (no Peer Up seen, or not an Adj-RIB-In before policy)
 	PeeringExternal                // eBGP
 	PeeringInternal                // iBGP
-	PeeringTable                   // none: an entry of a table dump, which for a local route may lack attributes
+	PeeringTable                   // none: an entry of a table dump, where a router's own routes lack attributes
 )
 
 // Session is the decode context of a message: all that must be known, besides

@@ -30,7 +30,8 @@ type verdictCase struct {
 }
 
 func verdictCases(t testing.TB) []verdictCase {
-	external, internal, unknown := as4, as4, as4
+	external, internal, unknown, table := as4, as4, as4, as4
+	table.Peering = bgp.PeeringTable
 	internal.Peering, unknown.Peering = bgp.PeeringInternal, bgp.PeeringUnknown
 	as2 := bgp.Session{Peering: bgp.PeeringExternal}
 	addPath := as4
@@ -114,6 +115,8 @@ func verdictCases(t testing.TB) []verdictCase {
 		},
 		{name: "no LOCAL_PREF from internal", session: internal, msg: up(wellKnown), verdict: taw, code: 3, subcode: 3, attr: 5, reason: "missing-well-known-attribute", routes: minus},
 		{name: "no LOCAL_PREF from unknown", session: unknown, msg: up(wellKnown), verdict: ok, routes: plus},
+		{name: "router's own route in a table dump", session: table, msg: up(nextHop), verdict: ok, routes: plus},
+		{name: "BGPsec_Path instead of AS_PATH", msg: up(origin + nextHop + "9021 0004 00020000"), verdict: ok, routes: plus},
 		{
 			name: "empty MP_UNREACH and NLRI without attributes", msg: up(mpUnreach(t, bgp.IPv6Unicast, "")), verdict: taw, code: 3, subcode: 3, attr: 1,
 			reason: "missing-well-known-attribute", routes: minus,

@@ -349,8 +349,16 @@ func (u *Update) judge(classic bool) {
 // checkMandatory finds missing well-known attributes (RFC 7606 §3(d)). A missing
 // NEXT_HOP takes nothing away from a route that did not come over the session
 // itself: FRR's Loc-RIB is sent without (RFC 9069 asks for none in particular).
+// A table dump has a router's own routes too, which need none of them, and
+// BGPsec_Path stands for AS_PATH (RFC 8205 §3).
 func (u *Update) checkMandatory(classic bool) {
+	if u.session.Peering == PeeringTable {
+		return
+	}
 	want := uint64(mandatoryAlways)
+	if u.seen.has(AttrBGPsecPath) {
+		want &^= 1 << AttrASPath
+	}
 	if classic {
 		want |= mandatoryClassic
 	}

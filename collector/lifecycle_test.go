@@ -124,6 +124,10 @@ func TestSameRouterTwice(t *testing.T) {
 
 func TestUntidyRouters(t *testing.T) {
 	h := peerHeader("192.0.2.10", 0)
+	loc := peerHeader("0.0.0.0", 0)
+	loc.Type = bmp.PeerLocRIB
+	// Multiprotocol and ADD-PATH (both ways) for IPv4 unicast and for VPN-IPv4.
+	unicast, vpn := []byte{1, 4, 0, 1, 0, 1, 69, 4, 0, 1, 1, 3}, []byte{1, 4, 0, 1, 0, 128, 69, 4, 0, 1, 128, 3}
 	for _, tc := range []struct {
 		name string
 		send [][]byte
@@ -164,6 +168,18 @@ func TestUntidyRouters(t *testing.T) {
 			"Peer Up for each view",
 			[][]byte{initiation("r1"), peerUp(h), update(h, 1, "+10.0.0.0/8"), peerUp(peerHeader("192.0.2.10", bmp.FlagL))},
 			[]string{"router-up r1", "peer-up 192.0.2.10 epoch 1", "route 192.0.2.10 +10.0.0.0/8/c/s", "peer-up 192.0.2.10 epoch 1"},
+		},
+		{
+			// Path identifier 0 is what four routes 0.0.0.0/0 would be.
+			"Peer Up for each family of a Loc-RIB",
+			[][]byte{
+				initiation("r1"), peerUp(loc, unicast...), peerUp(loc, vpn...),
+				update(loc, 1, "+0.0.0.0/0", "+0.0.0.0/0", "+0.0.0.0/0", "+0.0.0.0/0", "+10.0.0.0/8"), peerUp(loc, vpn...),
+			},
+			[]string{
+				"router-up r1", "peer-up 0.0.0.0 epoch 1", "peer-up 0.0.0.0 epoch 1", "route 0.0.0.0 loc-rib +10.0.0.0/8/c/s",
+				"peer-down 0.0.0.0 peer-replaced inferred", "route 0.0.0.0 loc-rib peer-replaced inferred -10.0.0.0/8/c/s", "peer-up 0.0.0.0 epoch 2",
+			},
 		},
 		{
 			"withdrawal only is no End-of-RIB",

@@ -44,6 +44,8 @@ type claim struct {
 	// opens is a copy of both OPENs, to see whether a second Peer Up is about
 	// the same BGP session.
 	opens string
+	// families are those that the OPENs of a Loc-RIB name.
+	families bgp.FamilySet
 	// in and out are the decode contexts of Adj-RIB-In and Adj-RIB-Out; loc
 	// that of Loc-RIB.
 	in, out, loc bgp.Session

@@ -26,15 +26,20 @@ func (s *session) peerUp(m *bmp.Message, raw []byte, now event.Time) {
 	bit := uint8(1) << ribOf(h)
 	opens := string(m.Body[:len(m.Body)-len(up.Tail)])
 	cl := p.claimOf(s)
+	families := familiesOf(&sent, &received)
 	replaced := false
-	if cl == nil || !cl.up || cl.opens != opens || cl.ribs&bit != 0 {
+	if cl.furtherFamilies(p.key.typ, families) {
+		cl.families |= families
+		cl.loc.AddPath |= locAddPath(&sent, &received)
+	} else if cl == nil || !cl.up || cl.opens != opens || cl.ribs&bit != 0 {
 		replaced = cl != nil && cl.up
 		cl = s.newClaim(p, cl, now)
 		cl.opens = opens
 		cl.in, cl.out = bgp.Receive(&sent, &received), bgp.Transmit(&sent, &received)
 		cl.legacy = !cl.in.AS4 && event.PeerType(h.Type) != event.PeerLocRIB
+		cl.families = families
 		cl.loc = cl.in
-		cl.loc.AddPath |= cl.out.AddPath
+		cl.loc.AddPath = locAddPath(&sent, &received)
 		cl.loc.Peering, cl.out.Peering = bgp.PeeringUnknown, bgp.PeeringUnknown
 		table, _ := up.Table()
 		cl.ev = &event.Peer{
@@ -60,6 +65,30 @@ func (s *session) peerUp(m *bmp.Message, raw []byte, now event.Time) {
 		s.anomaly(e, "peer-as-mismatch")
 	}
 	s.anomalies(e, up.Anomalies)
+}
+
+// furtherFamilies reports whether a Peer Up with families adds to what the
+// claim has: a router may send one for each address family of a Loc-RIB, with
+// OPENs of that family alone (RFC 9069 §6.1.1).
+func (cl *claim) furtherFamilies(typ event.PeerType, families bgp.FamilySet) bool {
+	return cl != nil && cl.up && typ == event.PeerLocRIB && families != 0 && cl.families&families == 0
+}
+
+// familiesOf returns the families that either OPEN names.
+func familiesOf(sent, received *bgp.Open) (set bgp.FamilySet) {
+	var buf [64]bgp.Family
+	for _, o := range [...]*bgp.Open{sent, received} {
+		for _, f := range o.AppendFamilies(buf[:0]) {
+			set = set.With(f)
+		}
+	}
+	return set
+}
+
+// locAddPath returns the families with path identifiers in a Loc-RIB, whose
+// OPENs were made up by the router and have no direction.
+func locAddPath(sent, received *bgp.Open) bgp.FamilySet {
+	return bgp.Receive(sent, received).AddPath | bgp.Transmit(sent, received).AddPath
 }
 
 // unreadable reports whether an OPEN could not be read whole, so that what it
