@@ -13,12 +13,8 @@ import (
 	"testing"
 
 	"github.com/ribtap/ribtap/bgp"
+	"github.com/ribtap/ribtap/internal/corpus"
 )
-
-// corpus returns the folder of captures and hostile cases that RIBTAP_CORPUS
-// names, or "". A checkout without one runs the tables and seeds of this
-// package alone.
-func corpus() string { return os.Getenv("RIBTAP_CORPUS") }
 
 // hostileCase is an entry of hostile/manifest.json.
 type hostileCase struct {
@@ -82,10 +78,10 @@ func classOf(u *bgp.Update) string {
 
 // TestHostile drives the UPDATE and header cases of a hostile corpus.
 func TestHostile(t *testing.T) {
-	if corpus() == "" {
+	dir := corpus.Hostile()
+	if dir == "" {
 		return
 	}
-	dir := filepath.Join(corpus(), "hostile")
 	raw, err := os.ReadFile(filepath.Join(dir, "manifest.json"))
 	if err != nil {
 		t.Fatal(err)
@@ -210,11 +206,11 @@ type corpusUpdate struct {
 // the corpus.
 func corpusUpdates(tb testing.TB) []corpusUpdate {
 	tb.Helper()
-	if corpus() == "" {
+	if corpus.Data() == "" {
 		return nil
 	}
 	var out []corpusUpdate
-	err := filepath.WalkDir(filepath.Join(corpus(), "data"), func(path string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(corpus.Data(), func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}

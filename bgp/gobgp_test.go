@@ -18,6 +18,7 @@ import (
 	gobgp "github.com/osrg/gobgp/v3/pkg/packet/bgp"
 
 	"github.com/ribtap/ribtap/bgp"
+	"github.com/ribtap/ribtap/internal/corpus"
 )
 
 // gobgpRoutes reads msg with gobgp and lists its IPv4 and IPv6 unicast routes
@@ -134,11 +135,11 @@ func logSome(t *testing.T, n int, format string, args ...any) {
 // mrtUpdates collects the UPDATEs of the BGP4MP records of the corpus.
 func mrtUpdates(tb testing.TB) []corpusUpdate {
 	tb.Helper()
-	if corpus() == "" {
+	if corpus.Data() == "" {
 		return nil
 	}
 	var out []corpusUpdate
-	err := filepath.WalkDir(filepath.Join(corpus(), "data", "mrt"), func(path string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(filepath.Join(corpus.Data(), "mrt"), func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !strings.Contains(path, "update") {
 			return err
 		}

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/ribtap/ribtap/bgp"
+	"github.com/ribtap/ribtap/internal/corpus"
 )
 
 // stateCases are the cases that only a session's state can judge; the OPENs in
@@ -25,10 +26,10 @@ var stateCases = []string{
 // TestHostileOpen drives the OPEN and ROUTE-REFRESH cases of a hostile corpus,
 // and the OPENs inside its BMP Peer Up cases.
 func TestHostileOpen(t *testing.T) {
-	if corpus() == "" {
+	dir := corpus.Hostile()
+	if dir == "" {
 		return
 	}
-	dir := filepath.Join(corpus(), "hostile")
 	raw, err := os.ReadFile(filepath.Join(dir, "manifest.json"))
 	if err != nil {
 		t.Fatal(err)
@@ -122,12 +123,12 @@ func drivePeerUp(t *testing.T, tc *hostileCase, b []byte) {
 // captures of a corpus: all of them are whole. The OPENs that routers make up for
 // their Loc-RIB may say AS 0 or identifier 0.0.0.0.
 func TestCorpusOpens(t *testing.T) {
-	if corpus() == "" {
+	if corpus.Data() == "" {
 		return
 	}
 	marker := bytes.Repeat([]byte{0xff}, 16)
 	seen, notifications := map[string]int{}, map[string]int{}
-	err := filepath.WalkDir(filepath.Join(corpus(), "data"), func(path string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(corpus.Data(), func(path string, d fs.DirEntry, err error) error {
 		ext := filepath.Ext(path)
 		if err != nil || d.IsDir() || ext != ".bgp" && ext != ".bmp" {
 			return err

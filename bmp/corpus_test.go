@@ -19,16 +19,13 @@ import (
 
 	"github.com/ribtap/ribtap/bgp"
 	"github.com/ribtap/ribtap/bmp"
+	"github.com/ribtap/ribtap/internal/corpus"
 )
 
-// corpusDir is a folder of recordings (data/) and hostile inputs (hostile/).
-// Without it the tests that read it have nothing to check.
-func corpusDir() string { return os.Getenv("RIBTAP_CORPUS") }
-
-// corpusFile reads a file of the corpus.
-func corpusFile(tb testing.TB, name ...string) []byte {
+// readFile reads a file of a folder.
+func readFile(tb testing.TB, dir, name string) []byte {
 	tb.Helper()
-	b, err := os.ReadFile(filepath.Join(append([]string{corpusDir()}, name...)...))
+	b, err := os.ReadFile(filepath.Join(dir, name))
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -38,11 +35,11 @@ func corpusFile(tb testing.TB, name ...string) []byte {
 // recordings returns the names of all *.bmp files, from the corpus's data folder.
 func recordings(tb testing.TB) []string {
 	tb.Helper()
-	if corpusDir() == "" {
+	root := corpus.Data()
+	if root == "" {
 		return nil
 	}
 	var names []string
-	root := filepath.Join(corpusDir(), "data")
 	err := filepath.WalkDir(filepath.Join(root, "bmp"), func(path string, _ fs.DirEntry, err error) error {
 		if err == nil && strings.HasSuffix(path, ".bmp") {
 			name, _ := filepath.Rel(root, path)
@@ -102,8 +99,8 @@ var recordedAnomalies = map[string]map[bmp.Anomalies]int{
 func TestRecordings(t *testing.T) {
 	for _, name := range recordings(t) {
 		t.Run(name, func(t *testing.T) {
-			raw := corpusFile(t, "data", name)
-			total, want := tableOf(t, string(corpusFile(t, "data", "README.md")), name)
+			raw := readFile(t, corpus.Data(), name)
+			total, want := tableOf(t, string(readFile(t, corpus.Data(), "README.md")), name)
 			all, err := readAll(bmp.NewReader(bytes.NewReader(raw), 0))
 			if err != io.EOF { //nolint:errorlint // the contract is io.EOF itself
 				t.Fatalf("end: %v", err)
@@ -155,11 +152,11 @@ type hostileCase struct {
 
 func hostileCases(tb testing.TB) []hostileCase {
 	tb.Helper()
-	if corpusDir() == "" {
+	if corpus.Hostile() == "" {
 		return nil
 	}
 	var manifest struct{ Cases []hostileCase }
-	if err := json.Unmarshal(corpusFile(tb, "hostile", "manifest.json"), &manifest); err != nil {
+	if err := json.Unmarshal(readFile(tb, corpus.Hostile(), "manifest.json"), &manifest); err != nil {
 		tb.Fatal(err)
 	}
 	var cases []hostileCase
@@ -319,13 +316,13 @@ func TestHostile(t *testing.T) {
 		t.Run(c.ID, func(t *testing.T) {
 			var stream, sentinel []byte
 			if c.Prelude != "" {
-				stream = corpusFile(t, "hostile", c.Prelude)
+				stream = readFile(t, corpus.Hostile(), c.Prelude)
 			}
 			from := int64(len(stream))
-			stream = append(stream, corpusFile(t, "hostile", c.File)...)
+			stream = append(stream, readFile(t, corpus.Hostile(), c.File)...)
 			to := int64(len(stream))
 			if c.Sentinel != "" {
-				sentinel = corpusFile(t, "hostile", c.Sentinel)
+				sentinel = readFile(t, corpus.Hostile(), c.Sentinel)
 				stream = append(stream, sentinel...)
 			}
 			for name, src := range map[string]io.Reader{

@@ -10,12 +10,13 @@ import (
 	"unsafe"
 
 	"github.com/ribtap/ribtap/bmp"
+	"github.com/ribtap/ribtap/internal/corpus"
 )
 
 // newFile opens a recording of the corpus.
 func newFile(tb testing.TB, name string) io.Reader {
 	tb.Helper()
-	f, err := os.Open(filepath.Join(corpusDir(), "data", name))
+	f, err := os.Open(filepath.Join(corpus.Data(), name))
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -33,7 +34,7 @@ func addSeeds(f *testing.F) {
 		f.Add(raw)
 	}
 	for _, c := range hostileCases(f) {
-		if b := corpusFile(f, "hostile", c.File); len(b) <= maxSeed {
+		if b := readFile(f, corpus.Hostile(), c.File); len(b) <= maxSeed {
 			f.Add(b)
 		}
 	}

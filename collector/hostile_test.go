@@ -16,6 +16,7 @@ import (
 	"github.com/ribtap/ribtap/bgp"
 	"github.com/ribtap/ribtap/bmp"
 	"github.com/ribtap/ribtap/event"
+	"github.com/ribtap/ribtap/internal/corpus"
 )
 
 // hostileCase is an entry of a corpus of hostile input: octets, and the class
@@ -51,12 +52,12 @@ var kept = map[string]string{
 
 // TestCorpusHostile acts out the corpus named by RIBTAP_CORPUS, if any.
 func TestCorpusHostile(t *testing.T) {
-	dir := filepath.Join(os.Getenv("RIBTAP_CORPUS"), "hostile")
+	dir := corpus.Hostile()
 	var manifest struct {
 		Sentinel string        `json:"sentinel_prefix"`
 		Cases    []hostileCase `json:"cases"`
 	}
-	if os.Getenv("RIBTAP_CORPUS") != "" {
+	if dir != "" {
 		text, err := os.ReadFile(filepath.Join(dir, "manifest.json"))
 		if err != nil {
 			t.Fatal(err)

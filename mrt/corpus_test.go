@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ribtap/ribtap/bgp"
+	"github.com/ribtap/ribtap/internal/corpus"
 	"github.com/ribtap/ribtap/mrt"
 )
 
@@ -54,7 +55,7 @@ var corpusFiles = []struct {
 
 func openCorpus(t testing.TB, name string) (io.Reader, func()) {
 	t.Helper()
-	f, err := os.Open(filepath.Join(corpus(), "data", "mrt", name))
+	f, err := os.Open(filepath.Join(corpus.Data(), "mrt", name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +69,7 @@ func openCorpus(t testing.TB, name string) (io.Reader, func()) {
 // TestCorpus reads every real file of RIBTAP_CORPUS: every record, appended
 // again, is the octets of the file, and the routes are as many as bgpdump finds.
 func TestCorpus(t *testing.T) {
-	if corpus() == "" {
+	if corpus.Data() == "" {
 		return
 	}
 	for _, f := range corpusFiles {
@@ -201,7 +202,7 @@ func (v *views) entry(rec *mrt.Record, e *mrt.Entry) {
 // TestCorpusRewritten writes the messages and tables of real files anew with
 // the append encoders and compares what bgpdump prints of both.
 func TestCorpusRewritten(t *testing.T) {
-	if corpus() == "" {
+	if corpus.Data() == "" {
 		return
 	}
 	for _, f := range corpusFiles {

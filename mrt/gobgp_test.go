@@ -10,6 +10,7 @@ import (
 	gobgp "github.com/osrg/gobgp/v3/pkg/packet/mrt"
 
 	"github.com/ribtap/ribtap/bgp"
+	"github.com/ribtap/ribtap/internal/corpus"
 	"github.com/ribtap/ribtap/mrt"
 )
 
@@ -68,7 +69,7 @@ func TestGoBGPAgrees(t *testing.T) {
 // benchFile is a file of the corpus, or one made here without it.
 func benchFile(b *testing.B, name string, made func() []byte) []byte {
 	b.Helper()
-	if corpus() == "" {
+	if corpus.Data() == "" {
 		return made()
 	}
 	r, done := openCorpus(b, name)

@@ -81,10 +81,6 @@ func next(t *testing.T, b []byte) mrt.Record {
 	return rec
 }
 
-// corpus returns the folder that RIBTAP_CORPUS names, with real files and
-// damaged ones; without it the tables that need it are empty.
-func corpus() string { return os.Getenv("RIBTAP_CORPUS") }
-
 // bgpdump returns what bgpdump -m prints for a file of these octets. ok is
 // false on a machine without bgpdump.
 func bgpdump(t *testing.T, content []byte) (lines []string, ok bool) {

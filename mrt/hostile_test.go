@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/ribtap/ribtap/bgp"
+	"github.com/ribtap/ribtap/internal/corpus"
 	"github.com/ribtap/ribtap/mrt"
 )
 
@@ -161,10 +162,10 @@ var policy = map[string]string{
 }
 
 func TestHostile(t *testing.T) {
-	if corpus() == "" {
+	if corpus.Hostile() == "" {
 		return
 	}
-	b, err := os.ReadFile(filepath.Join(corpus(), "hostile", "manifest.json"))
+	b, err := os.ReadFile(filepath.Join(corpus.Hostile(), "manifest.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +181,7 @@ func TestHostile(t *testing.T) {
 		}
 		n++
 		t.Run(c.ID, func(t *testing.T) {
-			file, err := os.ReadFile(filepath.Join(corpus(), "hostile", c.File))
+			file, err := os.ReadFile(filepath.Join(corpus.Hostile(), c.File))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -231,10 +232,10 @@ func TestHostile(t *testing.T) {
 
 // TestHostileMemory bounds what reading a damaged file may allocate.
 func TestHostileMemory(t *testing.T) {
-	if corpus() == "" {
+	if corpus.Hostile() == "" {
 		return
 	}
-	names, err := filepath.Glob(filepath.Join(corpus(), "hostile", "mrt-*"))
+	names, err := filepath.Glob(filepath.Join(corpus.Hostile(), "mrt-*"))
 	if err != nil || len(names) == 0 {
 		t.Fatal(names, err)
 	}

@@ -17,8 +17,7 @@ type class struct {
 }
 
 // classes is the table of known differences. A name begins with the program
-// that differs from ribtap, or with ribtap where ribtap is the one at fault. The
-// conditions stand in mrtClass, streamClass and gobgpClass; docs/corpus.md
+// that differs from ribtap. The conditions stand in mrtClass, streamClass and gobgpClass; docs/corpus.md
 // explains the classes at length, with figures.
 var classes = map[string]class{
 	"bgpdump-no-entry":          {"ribtap", "bgpdump prints nothing for BGP4MP_ENTRY (draft-ietf-grow-mrt)", otherNothing},
@@ -47,8 +46,6 @@ var classes = map[string]class{
 	"tshark-rtc":                 {"ribtap", "tshark leaves out route target NLRI shorter than 96 bits (RFC 4684 §4 allows 0 and 32 to 96)", 0},
 	"tshark-family":              {"not judged", "an NLRI of a family or type that tshark's tree does not show one by one, or calls malformed", 0},
 	"tshark-remark":              {"not judged", "the NLRI are the same; tshark calls something else in the message malformed", 0},
-	"ribtap-bgpsec":              {"tshark, gobgp", "an UPDATE with BGPsec_Path has no AS_PATH (RFC 8205 §3): it is taken for one that lacks a mandatory attribute here", 0},
-	"ribtap-locrib-peer-ups":     {"neither", "a Peer Up for each family of one Loc-RIB (RFC 9069 §6.1.1): only the last one's ADD-PATH is remembered here, so the others' routes are kept raw, or read with 0.0.0.0/0 for the octets of the path identifier; tshark reads the unicast ones right and the VPN ones wrong", 0},
 	"gobgp-treat-as-withdraw":    {"ribtap", "gobgp's parser finds nothing wrong in an attribute for which RFC 7606 withdraws the routes", 0},
 	"gobgp-accepts":              {"ribtap", "gobgp's parser takes what RFC 7606 §5.3 or RFC 4271 §6.3 refuse: label stacks without an end, unknown well-known attributes", 0},
 	"gobgp-panic":                {"ribtap", "gobgp's parser panics", 0},

@@ -10,22 +10,20 @@ package corpus_test
 import (
 	"fmt"
 	"maps"
-	"os"
 	"os/exec"
 	"slices"
 	"strings"
 	"testing"
-)
 
-// corpus is the folder to read, or "".
-func corpus() string { return os.Getenv("RIBTAP_CORPUS") }
+	"github.com/ribtap/ribtap/internal/corpus"
+)
 
 // programs are the independent decoders that are no Go packages.
 var programs = []string{"bgpdump", "tshark"}
 
 // TestCorpus reads every file under RIBTAP_CORPUS.
 func TestCorpus(t *testing.T) {
-	if corpus() == "" {
+	if corpus.Dir() == "" {
 		return
 	}
 	for _, p := range programs {
@@ -33,7 +31,7 @@ func TestCorpus(t *testing.T) {
 			t.Fatalf("%s is missing; scripts/install-test-deps.sh installs it", p)
 		}
 	}
-	files, err := collect(corpus())
+	files, err := collect(corpus.Dir())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -52,8 +52,6 @@ func gobgpClass(u *bgp.Update, ours, theirs []string, refusal string, panicked b
 		return "", slices.Equal(ours, theirs)
 	case !slices.Equal(ours, withoutNextHops(theirs)):
 		return "", false
-	case isBGPsec(u):
-		return "ribtap-bgpsec", true
 	}
 	return "gobgp-treat-as-withdraw", true
 }
@@ -93,15 +91,6 @@ func withoutNextHops(routes []string) []string {
 	}
 	return out
 }
-
-// isBGPsec reports whether the UPDATE has a BGPsec_Path in place of AS_PATH.
-func isBGPsec(u *bgp.Update) bool {
-	_, path := u.Attr(bgp.AttrASPath)
-	_, secure := u.Attr(attrBGPsecPath)
-	return secure && !path
-}
-
-const attrBGPsecPath = 33
 
 // ourTexts lists the routes; those of an UPDATE that is treated as a
 // withdrawal as announced, without next hop.

@@ -91,8 +91,6 @@ func streamClass(k kind, our *message, their *theirMessage, same bool) string {
 		return "tshark-unknown"
 	case our.reason != "":
 		return droppedClass(our, their)
-	case our.bgpsec:
-		return "ribtap-bgpsec"
 	case slices.ContainsFunc(our.routes, func(w wireRoute) bool { return w.taw }):
 		return "tshark-treat-as-withdraw"
 	case k == kindBMP && our.typ == bmpPeerUp && their.malformed && peerUpHasInformation(our.octets):
@@ -103,8 +101,6 @@ func streamClass(k kind, our *message, their *theirMessage, same bool) string {
 		return "tshark-orf"
 	case same && their.malformed && our.oddNextHop:
 		return "tshark-next-hop-length"
-	case hasFamily((our.everAddPath &^ our.session.AddPath).Has):
-		return "ribtap-locrib-peer-ups"
 	case hasFamily(our.session.AddPath.Has):
 		return "tshark-add-path"
 	case hasFamily(func(f bgp.Family) bool { return f == bgp.RTC }):
@@ -121,10 +117,6 @@ func streamClass(k kind, our *message, their *theirMessage, same bool) string {
 func droppedClass(our *message, their *theirMessage) string {
 	var u bgp.Update
 	s := our.session
-	s.AddPath |= our.everAddPath
-	if u.Parse(pduOf(our), s); u.Verdict() < bgp.VerdictSessionReset {
-		return "ribtap-locrib-peer-ups"
-	}
 	s.AddPath = ^bgp.FamilySet(0)
 	if u.Parse(pduOf(our), s); u.Verdict() < bgp.VerdictSessionReset && their.pathIDs {
 		return "tshark-guesses-add-path"

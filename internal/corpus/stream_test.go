@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/hex"
-	"fmt"
 	"slices"
 	"testing"
 
@@ -40,12 +39,9 @@ type message struct {
 	eor     bool
 	update  bool
 	peer    string // address, if the message is one of a peer's
-	// everAddPath are the families for which any Peer Up of the peer so far
-	// announced ADD-PATH.
-	everAddPath bgp.FamilySet
-	bgpsec      bool // BGPsec_Path in place of AS_PATH
-	findings    bool // RFC 7606 has something to say of it
-	oddNextHop  bool // a VPN next hop without RD
+	// findings is set when RFC 7606 has something to say of it.
+	findings   bool
+	oddNextHop bool // a VPN next hop without RD
 }
 
 // compareStreams compares the BMP or BGP streams with tshark.
@@ -90,7 +86,6 @@ func readBMP(t *testing.T, r *result, f *file) []message {
 	var out []message
 	rest := f.octets
 	var u bgp.Update
-	addPath := map[string]bgp.FamilySet{}
 	c := newCollector(t, func(e *event.Event) {
 		if e.Flags&event.FlagInferred != 0 || e.Kind == event.KindImport {
 			return
@@ -105,18 +100,12 @@ func readBMP(t *testing.T, r *result, f *file) []message {
 		}
 		rest = rest[len(raw):]
 		m := message{octets: raw, version: raw[0], typ: raw[5], session: e.Session}
-		key := ""
-		if e.Peer != nil {
-			key = fmt.Sprintf("%d %x %s", e.Peer.Type, e.Peer.Distinguisher, e.Peer.Address)
-			if e.Peer.Type != event.PeerLocRIB {
-				m.peer = e.Peer.Address.String()
-			}
+		if e.Peer != nil && e.Peer.Type != event.PeerLocRIB {
+			m.peer = e.Peer.Address.String()
 		}
-		m.everAddPath = addPath[key]
 		switch e.Kind {
 		case event.KindPeerUp:
 			r.ours.up++
-			addPath[key] |= e.Session.AddPath
 		case event.KindPeerDown:
 			r.ours.down++
 		case event.KindUnknown:
@@ -148,7 +137,6 @@ func readBMP(t *testing.T, r *result, f *file) []message {
 // take counts the routes of an UPDATE and notes them.
 func (m *message) take(r *result, u *bgp.Update) {
 	m.findings = len(u.Findings()) > 0
-	m.bgpsec = isBGPsec(u) && u.Verdict() == bgp.VerdictTreatAsWithdraw
 	if _, m.eor = u.EndOfRIB(); m.eor {
 		r.ours.eor++
 	}

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"github.com/ribtap/ribtap/internal/corpus"
 )
 
 // updateOf makes an UPDATE of its three fields.
@@ -76,7 +78,7 @@ func synthetic() map[string][]byte {
 // TestCorpusClasses makes a file for each class that the public files do not
 // show, so that no row of the table stands there unproven.
 func TestCorpusClasses(t *testing.T) {
-	if corpus() == "" {
+	if corpus.Dir() == "" {
 		return
 	}
 	dir := t.TempDir()
