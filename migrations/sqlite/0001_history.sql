@@ -423,7 +423,8 @@ CROSS JOIN speaker AS s ON s.rib = b.id
 CROSS JOIN peer_stat AS e ON e.speaker = s.id
 LEFT JOIN rib_name AS v ON v.id = +b.view;
 
--- The same for each peer's last report.
+-- The same for each peer's last report, found by its number: the signs keep
+-- SQLite from making an index of all reports for a question about one type.
 CREATE VIEW peer_stats_now AS
 SELECT
   e.id >> 16 AS sequence,
@@ -438,13 +439,13 @@ SELECT
   nullif(s.bgp_id, '') AS peer_bgp_id,
   nullif(p.distinguisher, '') AS peer_distinguisher,
   v.name AS rib,
-  e.type,
-  e.name,
-  e.family,
+  +e.type AS type,
+  +e.name AS name,
+  +e.family AS family,
   e.value,
   e.raw
 FROM peer AS last
-JOIN peer_stat AS e ON e.id BETWEEN last.stats << 16 AND (last.stats << 16) + 65535
+CROSS JOIN peer_stat AS e ON e.id BETWEEN last.stats << 16 AND (last.stats << 16) + 65535
 LEFT JOIN speaker AS s ON s.id = +e.speaker
 LEFT JOIN rib AS b ON b.id = +s.rib
 LEFT JOIN peer AS p ON p.id = +b.peer

@@ -90,9 +90,11 @@ func TestPlansOfViews(t *testing.T) {
 // One peer's statistics are found without reading those of all others.
 func TestPlanOfStats(t *testing.T) {
 	s := lookingGlass(t)
-	for _, where := range []string{"peer_address = 'x' ORDER BY sequence", "router = 'x'", "peer_asn = 1 AND name = 'x'"} {
-		if p := plan(t, s.db(), "SELECT * FROM peer_stats WHERE "+where); strings.Contains(p, "SCAN e") {
-			t.Errorf("%s:\n%s", where, p)
+	for _, where := range []string{"peer_address = 'x' ORDER BY sequence", "router = 'x'", "peer_asn = 1 AND name = 'x'", "router = 'x' AND type = 0"} {
+		for _, view := range []string{"peer_stats", "peer_stats_now"} {
+			if p := plan(t, s.db(), "SELECT * FROM "+view+" WHERE "+where); strings.Contains(p, "SCAN e") || strings.Contains(p, "AUTOMATIC") {
+				t.Errorf("%s, %s:\n%s", view, where, p)
+			}
 		}
 	}
 }
