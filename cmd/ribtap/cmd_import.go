@@ -145,7 +145,7 @@ func (a *app) summarize(r importResult) {
 	if r.Seconds > 0 {
 		rate = float64(r.Announced+r.Withdrawn) / r.Seconds
 	}
-	fmt.Fprintf(a.stderr, "ribtap: %s: %d records, %d routes announced, %d withdrawn, %d records skipped, %d damaged, in %.1f s (%.0f routes/s), as router %s\n",
+	fmt.Fprintf(a.stderr, "ribtap: %s: %d records, %d routes announced, %d withdrawn, %d records without routes, %d damaged, in %.1f s (%.0f routes/s), as router %s\n",
 		r.File, r.Records, r.Announced, r.Withdrawn, r.Skipped, r.Damaged, r.Seconds, rate, r.Router)
 	if r.Repeated {
 		fmt.Fprintf(a.stderr, "ribtap: %s: an earlier import of this file did not finish; its part is in the stream twice\n", r.File)

@@ -26,7 +26,7 @@ var sinkTable = [...]struct {
 	open func(ctx context.Context, n *node) (sink event.Sink, end func() error, err error)
 }{
 	{"sqlite", openSQLite},
-	{"mrtdump", openMRT},
+	{"mrt", openMRT},
 }
 
 // openSinks opens what the configuration wants and has it follow the stream.
