@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -204,29 +205,34 @@ func line(e *event.Event) string {
 		if f, ok := u.EndOfRIB(); ok {
 			fmt.Fprintf(&w, " end-of-rib %s", f)
 		}
+		var routes []string
 		it := u.Routes()
 		for i := 0; it.Next(); i++ {
-			r := it.Route()
-			sign := "+"
-			if r.Action == bgp.Withdraw {
-				sign = "-"
-			}
-			fmt.Fprintf(&w, " %s%s", sign, r.NLRI.AppendText(nil))
-			m := e.Mark(i)
-			for bit, c := range map[event.Mark]string{event.MarkChanged: "c"} {
-				if m&bit != 0 {
-					w.WriteString("/" + c)
-				}
-			}
-			if m&event.MarkState != 0 {
-				w.WriteString("/s")
-			}
-			if m&event.MarkNoted != 0 {
-				w.WriteString("/n")
-			}
+			routes = append(routes, routeText(it.Route(), e.Mark(i)))
 		}
+		if e.Flags&event.FlagInferred != 0 {
+			slices.Sort(routes) // the RIB has an order of its own
+		}
+		w.WriteString(strings.Join(routes, ""))
 	}
 	return w.String()
+}
+
+func routeText(r *bgp.Route, m event.Mark) string {
+	text := " +"
+	if r.Action == bgp.Withdraw {
+		text = " -"
+	}
+	text += string(r.NLRI.AppendText(nil))
+	for _, row := range []struct {
+		mark event.Mark
+		text string
+	}{{event.MarkChanged, "/c"}, {event.MarkState, "/s"}, {event.MarkNoted, "/n"}} {
+		if m&row.mark != 0 {
+			text += row.text
+		}
+	}
+	return text
 }
 
 // The messages that a test's router sends.

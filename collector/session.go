@@ -150,14 +150,14 @@ func (s *session) end(ctx context.Context, err error) error {
 		s.countEnd(err)
 		return nil
 	}
-	cause := event.CauseSessionLost
+	cause, text := event.CauseSessionLost, endText(err)
 	switch {
 	case s.terminated:
 		cause = event.CauseRouterDown
 	case ctx.Err() != nil:
 		// The router goes on; it is us who leave. Its routes are kept until it
 		// connects again, or does not.
-		cause = event.CauseCollectorStop
+		cause, text = event.CauseCollectorStop, "the collector stops"
 	default:
 		s.countEnd(err)
 	}
@@ -169,14 +169,14 @@ func (s *session) end(ctx context.Context, err error) error {
 	if !s.terminated {
 		e := s.b.add()
 		e.Received, e.Kind, e.Cause, e.Flags, e.Router = now, event.KindRouterDown, cause, event.FlagInferred, s.ev
-		e.Text = endText(err)
+		e.Text = text
 	}
 	if cause == event.CauseCollectorStop {
 		s.r.leave(s)
 	} else {
 		s.r.endSession(&s.b, s, cause, now)
 	}
-	s.c.log.Info("BMP session ended", "router", s.ev.Name, "remote", s.from.String(), "cause", cause.String(), "reason", endText(err))
+	s.c.log.Info("BMP session ended", "router", s.ev.Name, "remote", s.from.String(), "cause", cause.String(), "reason", text)
 	return s.c.write(ctx, &s.b)
 }
 
