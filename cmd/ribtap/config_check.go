@@ -152,7 +152,11 @@ func nodeWord(n *yaml.Node) string {
 func nearest(s string, candidates []string) string {
 	best, bestD := "", 1<<30
 	for _, c := range candidates {
-		if d := distance(s, c); d < bestD {
+		d := distance(s, c)
+		if s != "" && strings.Contains(c, s) {
+			d = 0 // a part of the name is nearer than another name
+		}
+		if d < bestD {
 			best, bestD = c, d
 		}
 	}

@@ -335,4 +335,7 @@ func TestNearest(t *testing.T) {
 			t.Errorf("distance(%q, %q) = %d, want %d", c.a, c.b, got, c.want)
 		}
 	}
+	if got := nearest("evpn", familyNames()); got != "l2vpn-evpn" {
+		t.Errorf("nearest to evpn is %s", got)
+	}
 }
