@@ -92,6 +92,9 @@ func (c *Config) Validate() error {
 	if c.MaxSessions < 1 {
 		errs = append(errs, errors.New("collector: max sessions must be at least 1"))
 	}
+	if c.Keepalive < time.Second {
+		errs = append(errs, errors.New("collector: keepalive must be at least 1s"))
+	}
 	if c.SweepQuiet <= 0 || c.SweepCap < c.SweepQuiet {
 		errs = append(errs, errors.New("collector: sweep quiet must be positive and not above sweep cap"))
 	}

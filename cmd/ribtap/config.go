@@ -39,6 +39,7 @@ type BMPConfig struct {
 	Routers     []RouterConfig `mapstructure:"routers" doc:"optional: {name: rtr1, address: 192.0.2.1}, or {name: rtr2, address: \"192.0.2.2:11019\", dial: true} for a router that waits to be dialled"`
 	MaxMessage  ByteSize       `mapstructure:"max_message" doc:"a longer BMP message ends its session"`
 	MaxSessions int            `mapstructure:"max_sessions" doc:"sessions at a time"`
+	Keepalive   Duration       `mapstructure:"keepalive" doc:"interval of TCP keepalive probes; the path is dead when the third goes unanswered"`
 	IdleTimeout Duration       `mapstructure:"idle_timeout" doc:"end a session that says nothing for so long; 0: never, TCP keepalive finds dead ones"`
 	SweepQuiet  Duration       `mapstructure:"sweep_quiet" doc:"after End-of-RIB, how long a peer must be quiet before stale routes are withdrawn"`
 	SweepCap    Duration       `mapstructure:"sweep_cap" doc:"when they are withdrawn without any End-of-RIB"`
@@ -148,6 +149,7 @@ func DefaultConfig() Config {
 			Routers:     []RouterConfig{},
 			MaxMessage:  1 << 20,
 			MaxSessions: 2000,
+			Keepalive:   Duration(20 * time.Second),
 			SweepQuiet:  Duration(5 * time.Second),
 			SweepCap:    Duration(3 * time.Minute),
 			RestartHold: Duration(5 * time.Minute),

@@ -289,6 +289,9 @@ func (s *settings) checkBMP(bad func(key, format string, args ...any)) {
 	if s.BMP.MaxSessions < 1 {
 		bad("bmp.max_sessions", "%d is less than 1", s.BMP.MaxSessions)
 	}
+	if s.BMP.Keepalive < Duration(time.Second) {
+		bad("bmp.keepalive", "must be 1s at least")
+	}
 	if s.BMP.SweepQuiet <= 0 || s.BMP.SweepCap < s.BMP.SweepQuiet {
 		bad("bmp.sweep_quiet", "must be positive and not above bmp.sweep_cap")
 	}

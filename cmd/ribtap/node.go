@@ -110,7 +110,7 @@ func (n *node) collectorConfig(mode nodeMode) (collector.Config, error) {
 	cc.Listen = s.BMP.Listen
 	cc.Allow = s.allow()
 	cc.MaxSessions = s.BMP.MaxSessions
-	cc.IdleTimeout = s.BMP.IdleTimeout.Std()
+	cc.IdleTimeout, cc.Keepalive = s.BMP.IdleTimeout.Std(), s.BMP.Keepalive.Std()
 	for _, r := range s.BMP.Routers {
 		a, err := r.addrPort()
 		if err != nil {
