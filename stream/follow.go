@@ -53,6 +53,7 @@ type Follower struct {
 	// Position, else the last event for which Write returned nil. It is kept
 	// here because a sink may be slow to answer, and whoever asks holds locks.
 	position atomic.Uint64
+	taken    atomic.Uint64 // sequence of the last event for which Write returned nil
 	saved    atomic.Uint64 // position in the cursor file
 	saveTime time.Time
 
@@ -72,6 +73,8 @@ type Status struct {
 	Name string
 	// Committed is the sequence of the last event that the sink has for good.
 	Committed uint64
+	// Taken is the last one that it was given and took, durable or not.
+	Taken uint64
 	// LagEvents is how many it does not have yet, LagSeconds how long ago the
 	// oldest of them was written to the log.
 	LagEvents  uint64
@@ -165,7 +168,7 @@ func (f *Follower) durable() uint64 {
 // Status returns the follower's state. It is safe for concurrent use.
 func (f *Follower) Status() Status {
 	pos := f.position.Load()
-	s := Status{Name: f.name, Committed: pos}
+	s := Status{Name: f.name, Committed: pos, Taken: max(pos, f.taken.Load())}
 	if last := f.log.Last(); last > max(pos, f.start-1) {
 		s.LagEvents = last - max(pos, f.start-1)
 	}
@@ -225,7 +228,8 @@ func (f *Follower) Run(ctx context.Context) error {
 	defer stop()
 	f.loop(ctx, work)
 	f.save()
-	if s := f.Status(); ctx.Err() != nil && s.LagEvents > 0 {
+	// What was written but is not durable yet is so once the sink is closed.
+	if s := f.Status(); ctx.Err() != nil && (!s.Healthy || f.r.next <= f.log.Last()) {
 		f.log.log.Info("stream: a sink will go on from here", "sink", f.name, "committed", s.Committed, "lag_events", s.LagEvents)
 	}
 	return f.r.Close()
@@ -297,6 +301,7 @@ func (f *Follower) write(ctx, work context.Context, batch []event.Event) bool {
 	for backoff := firstBackoff; ; backoff = min(2*backoff, longestBackoff) {
 		err := f.w.Write(work, batch)
 		if err == nil {
+			f.taken.Store(last)
 			f.succeeded(last)
 			return true
 		}

@@ -161,20 +161,21 @@ func (t TLSConfig) load() (*tls.Config, error) {
 
 // Bounds of pace.
 const (
-	paceLag  = 200_000 // events
-	paceStep = 20 * time.Millisecond
+	paceStep = 5 * time.Millisecond
 	paceMax  = 2 * time.Second
 )
 
-// pace waits while a sink that works is far behind, so that closing a huge
-// table does not fill the disk faster than the sinks empty it. It ends after
-// paceMax: a sink that stands still does not stop the collector.
+// pace waits until the sinks that work have taken what is in the stream now, so
+// that the end of a huge table stands before no other session's events for
+// longer than one portion of it takes. It ends after paceMax: a sink that stands
+// still does not stop the collector.
 func (n *node) pace() {
+	upTo := n.stream.Last()
 	for waited := time.Duration(0); waited < paceMax; waited += paceStep {
 		behind := false
 		for _, s := range n.sinks {
 			st := s.follower.Status()
-			behind = behind || st.Healthy && st.LagEvents > paceLag
+			behind = behind || st.Healthy && st.Taken < upTo
 		}
 		if !behind {
 			return
