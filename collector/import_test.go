@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ribtap/ribtap/bgp"
+	"github.com/ribtap/ribtap/bmp"
 	"github.com/ribtap/ribtap/event"
 	"github.com/ribtap/ribtap/mrt"
 )
@@ -99,6 +100,34 @@ func TestDamagedRecordIsKept(t *testing.T) {
 			t.Errorf("report %+v", rep)
 		}
 		r.want("route 192.0.2.10 dropped", "route 192.0.2.10 +10.1.0.0/16/c/s", "import rrc99")
+	})
+}
+
+// TestImportedRecordingOfTwoSessions: a Termination ends the routes of its
+// session, and what follows is a session of its own. The Initiation has no time
+// and takes that of the first message with one.
+func TestImportedRecordingOfTwoSessions(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		h := peerHeader("192.0.2.10", 0)
+		one := slices.Concat(initiation("r1"), peerUp(h), update(h, 1, "+10.0.0.0/8"))
+		termination := bmp.AppendTermination(nil)
+		rep, err := r.c.ImportBMP(t.Context(), bytes.NewReader(slices.Concat(one, termination, one, termination)), ImportOptions{Router: "rec"})
+		if err != nil || rep.Announced != 2 || rep.Records != 8 || rep.Damaged != 0 {
+			t.Fatalf("%+v, %v", rep, err)
+		}
+		session := []string{
+			"router-up rec", "peer-up 192.0.2.10 epoch 1", "route 192.0.2.10 +10.0.0.0/8/c/s",
+			"router-down rec router-down", "peer-down 192.0.2.10 router-down inferred", "route 192.0.2.10 router-down inferred -10.0.0.0/8/c/s",
+		}
+		second := slices.Clone(session)
+		second[1], second[2] = "peer-up 192.0.2.10 epoch 2", "route 192.0.2.10 +10.0.0.0/8/s"
+		r.want(slices.Concat(session, second, []string{"import rec"})...)
+		for i, e := range r.rec.kept[:12] {
+			if e.Received != event.Time(h.Time()) {
+				t.Errorf("event %d received at %d, want the router's time %d", i, e.Received, h.Time())
+			}
+		}
 	})
 }
 

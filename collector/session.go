@@ -106,8 +106,8 @@ func (s *session) clock(raw []byte) event.Time {
 		return event.At(s.c.now())
 	}
 	s.imported.Records++
-	if m, err := bmp.Parse(raw); err == nil && m.Known && m.Type.HasPeer() && m.Peer.Seconds != 0 {
-		s.heard = event.Time(m.Peer.Time())
+	if t := sentAt(raw); t != 0 {
+		s.heard = t
 	}
 	if s.heard == 0 {
 		return event.At(s.c.now())
