@@ -30,6 +30,7 @@ type Feeder struct {
 	feed   *Feed
 	to     feedTarget
 	second bool
+	port   int // BIRD listens also when it only dials
 	proc   *Proc
 }
 
@@ -43,7 +44,7 @@ type feedTarget struct {
 // StartFeeder starts a feeder; it dials until the router answers.
 func (l *Lab) StartFeeder(name string, feed *Feed, to feedTarget, second bool) *Feeder {
 	l.t.Helper()
-	f := &Feeder{l: l, name: name, feed: feed, to: to, second: second}
+	f := &Feeder{l: l, name: name, feed: feed, to: to, second: second, port: l.freePort(feeder4, feeder4b, feeder6)}
 	f.writeRoutes()
 	conf := l.write(name+".conf", f.config())
 	f.proc = l.start(name, installed.command(l.t, "bird", "-f", "-c", conf, "-s", f.socket())...)
@@ -77,11 +78,11 @@ template bgp feed { multihop 2; connect delay time 1; connect retry time 1; erro
 	session := func(proto, local string, as uint32, remote, family, nextHop, more string) {
 		fmt.Fprintf(&b, `filter out_%s { bgp_med = bgp_med; bgp_next_hop = %s; %saccept; }
 protocol bgp %s from feed {
-  local %s as %d;
+  local %s port %d as %d;
   neighbor %s port %d as %d;
   %s { import none; export filter out_%s; };
 }
-`, proto, nextHop, more, proto, local, as, remote, f.to.port, f.to.as, family, proto)
+`, proto, nextHop, more, proto, local, f.port, as, remote, f.to.port, f.to.as, family, proto)
 	}
 	session("up4", feeder4, feederAS4, f.to.addr4, "ipv4", f.feed.nextHop4.String(), "")
 	session("up6", feeder6, feederAS6, "::1", "ipv6", f.feed.nextHop6.String(), "")
@@ -116,6 +117,7 @@ type Bird3 struct {
 	l    *Lab
 	name string
 	port int
+	deny string
 	proc *Proc
 }
 
@@ -125,11 +127,11 @@ const bird3Address = "127.0.13.1"
 // and adds community 65011:1 to the others.
 func (l *Lab) StartBird3(name, station string, stationPort int, deny string) *Bird3 {
 	l.t.Helper()
-	r := &Bird3{l: l, name: name, port: l.sharedPort(bird3Address, "::1")}
+	r := &Bird3{l: l, name: name, deny: deny, port: l.freePort(bird3Address, "::1")}
 	conf := l.write(name+".conf", fmt.Sprintf(`log stderr all;
 router id 10.0.0.13;
 protocol device { }
-protocol bmp station {
+protocol bmp monitor {
   system name "bird-lab"; system description "BIRD 3";
   station address ip %s port %d;
   monitoring rib in pre_policy; monitoring rib in post_policy;
@@ -160,17 +162,77 @@ func (r *Bird3) ctl(args ...string) (string, error) {
 	return string(out), err
 }
 
-var birdPrefix = regexp.MustCompile(`(?m)^([0-9a-f.:]+/\d+)\s`)
+// birdNetwork starts the routes of a network in `show route all`, birdAttr is
+// one of its attributes.
+var (
+	birdNetwork = regexp.MustCompile(`^([0-9a-f.:]+/\d+)\s`)
+	birdAttr    = regexp.MustCompile(`^\s+(BGP\.\w+|bgp_\w+): ?(.*)$`)
+)
 
-// Prefixes are those of a `show route` command.
-func (r *Bird3) Prefixes(args ...string) ([]string, error) {
-	out, err := r.ctl(append([]string{"show", "route"}, args...)...)
+// table reads a `show route all` command.
+func (r *Bird3) table(args ...string) (Table, error) {
+	out, err := r.ctl(append([]string{"show", "route", "all"}, args...)...)
 	if err != nil {
-		return nil, err
+		// birdc also fails when there is nothing to show.
+		if strings.Contains(out, "Network not found") {
+			return Table{}, nil
+		}
+		return nil, fmt.Errorf("%w: %s", err, clip(out, 200))
 	}
 	t := Table{}
-	for _, m := range birdPrefix.FindAllStringSubmatch(out, -1) {
-		t[m[1]] = Attrs{}
+	network := ""
+	for line := range strings.Lines(out) {
+		line = strings.TrimRight(line, "\n")
+		if m := birdNetwork.FindStringSubmatch(line); m != nil {
+			network = m[1]
+			t[network] = Attrs{}
+			continue
+		}
+		m := birdAttr.FindStringSubmatch(line)
+		if m == nil || network == "" {
+			continue
+		}
+		a := t[network]
+		switch strings.TrimPrefix(strings.TrimPrefix(m[1], "BGP."), "bgp_") {
+		case "origin":
+			a.Origin = strings.ToUpper(m[2])
+		case "path", "as_path":
+			a.ASPath = strings.TrimSpace(m[2])
+		case "next_hop":
+			a.NextHop, _, _ = strings.Cut(strings.TrimSpace(m[2]), " ")
+		case "med":
+			a.MED = m[2]
+		case "community":
+			a.Communities = birdCommunities(m[2])
+		case "large_community":
+			a.Large = birdCommunities(m[2])
+		}
+		t[network] = a
 	}
-	return t.prefixes(), nil
+	return t, nil
 }
+
+// birdCommunities turns (1,2) (3,4) into 1:2 3:4.
+func birdCommunities(s string) string {
+	s = strings.ReplaceAll(strings.ReplaceAll(s, ", ", ":"), ",", ":")
+	return sorted(strings.NewReplacer("(", "", ")", "").Replace(s))
+}
+
+// Received is what the neighbour sent, before policy.
+func (r *Bird3) Received(n neighbor) (Table, error) {
+	return r.table("import", "table", bird3Channel(n))
+}
+
+// Accepted are the neighbour's routes after policy.
+func (r *Bird3) Accepted(n neighbor) (Table, error) {
+	return r.table("protocol", bird3Protocol(n))
+}
+
+func bird3Protocol(n neighbor) string {
+	if n.v6 {
+		return "in6"
+	}
+	return "in4"
+}
+
+func bird3Channel(n neighbor) string { return bird3Protocol(n) + "." + n.family }

@@ -31,12 +31,15 @@ func (t Table) without(prefixes ...string) Table {
 	return out
 }
 
-// with is the table with a community added to each route, as the routers'
-// inbound policy does.
-func (t Table) with(community string) Table {
+// only is one route of the table.
+func (t Table) only(prefix string) Table { return Table{prefix: t[prefix]} }
+
+// marked is the table with the community that the routers' inbound policy adds
+// to each route.
+func (t Table) marked() Table {
 	out := Table{}
 	for p, a := range t {
-		a.Communities = sorted(a.Communities + " " + community)
+		a.Communities = sorted(a.Communities + " " + policyCommunity)
 		out[p] = a
 	}
 	return out
@@ -166,28 +169,32 @@ func (f *Feed) Table(v6 bool, as uint32) Table {
 		if !r.family(v6) {
 			continue
 		}
-		path := fmt.Sprint(as)
+		path := []string{fmt.Sprint(as)}
 		for _, hop := range r.path {
-			path += fmt.Sprintf(" %d", hop)
+			path = append(path, fmt.Sprint(hop))
 		}
 		out[r.prefix.String()] = Attrs{
-			Origin: r.origin, ASPath: path, NextHop: nextHop.String(), MED: fmt.Sprint(r.med),
+			Origin: r.origin, ASPath: strings.Join(path, " "), NextHop: nextHop.String(), MED: fmt.Sprint(r.med),
 			Communities: sorted(strings.Join(r.communities, " ")), Large: sorted(strings.Join(r.large, " ")),
 		}
 	}
 	return out
 }
 
-// first is the first prefix of a family; the routers' inbound policy denies
-// that of IPv4.
-func (f *Feed) first(v6 bool) netip.Prefix {
-	for i := range f.routes {
-		if f.routes[i].family(v6) {
-			return f.routes[i].prefix
-		}
+// second is what a router receives of the feed over the second IPv4 session:
+// the same routes with another next hop, behind one AS number more.
+func (f *Feed) second() Table {
+	out := f.Table(false, feederAS4b).behind(feederAS4b)
+	for p, a := range out {
+		a.NextHop = f.nextHop4.Next().String()
+		out[p] = a
 	}
-	return netip.Prefix{}
+	return out
 }
+
+// denied is the prefix that the routers' inbound policy denies: the first one
+// of IPv4.
+func (f *Feed) denied() string { return f.routes[0].prefix.String() }
 
 // remove takes the n-th and the following count-1 routes of a family away and
 // returns their prefixes.

@@ -48,7 +48,7 @@ const policyCommunity = "65011:1"
 // StartFRR starts a router.
 func (l *Lab) StartFRR(name string, gen generation, opt frrOptions) *FRR {
 	l.t.Helper()
-	f := &FRR{l: l, name: name, gen: gen, opt: opt, port: l.sharedPort(frrAddress, frrAddressB, "::1")}
+	f := &FRR{l: l, name: name, gen: gen, opt: opt, port: l.freePort(frrAddress, frrAddressB, "::1")}
 	l.write(name+".conf", f.config())
 	if err := mkdir(f.socketDir()); err != nil {
 		l.t.Fatal(err)
@@ -138,7 +138,9 @@ func (f *FRR) vtysh(commands ...string) ([]byte, error) {
 	for _, c := range commands {
 		argv = append(argv, "-c", c)
 	}
-	return output(f.gen.command(f.l.t, argv...)...)
+	// The installed vtysh speaks to every bgpd; the newer one wants PAM, which
+	// its chroot does not have.
+	return output(installed.command(f.l.t, argv...)...)
 }
 
 // frrRoute is a route as `show bgp … json` has it, in the forms of the commands
@@ -149,7 +151,8 @@ type frrRoute struct {
 	NextHopGlobal string `json:"nextHopGlobal"`
 	Metric        *int64 `json:"metric"`
 	Path          string `json:"path"`
-	OriginCode    string `json:"bgpOriginCode"`
+	OriginCode    string `json:"bgpOriginCode"` // 8.4: i, e or ?
+	Origin        string `json:"origin"`        // 10.3: the word
 }
 
 // Received is what the neighbour sent, before policy; without communities,
@@ -170,7 +173,7 @@ func (f *FRR) Received(family, neighbor string) (Table, error) {
 	}
 	t := Table{}
 	for prefix, r := range answer.ReceivedRoutes {
-		a := Attrs{ASPath: r.Path, NextHop: r.NextHop + r.NextHopGlobal, Origin: map[string]string{"i": "IGP", "e": "EGP", "?": "INCOMPLETE"}[r.OriginCode]}
+		a := Attrs{ASPath: r.Path, NextHop: r.NextHop + r.NextHopGlobal, Origin: map[string]string{"i": "IGP", "e": "EGP", "?": "INCOMPLETE"}[r.OriginCode] + strings.ToUpper(r.Origin)}
 		if r.Metric != nil {
 			a.MED = fmt.Sprint(*r.Metric)
 		}
@@ -304,7 +307,15 @@ var (
 func (n neighbor) view(rib string) who { return who{peer: n.addr, rib: rib, v6: n.v6} }
 
 // exported is a table as FRR's BMP exporter tells it. It builds the attributes
-// of Adj-RIB-In with the code that sends them to the neighbour: over eBGP that
-// puts FRR's own AS number in front of every path. The octets are FRR's; what a
-// monitor must do is to show them as they came.
-func exported(t Table) Table { return t.behind(routerAS) }
+// with the code that sends them to the neighbour: over eBGP that puts FRR's own
+// AS number in front of every path that a neighbour sent. The octets are FRR's;
+// what a monitor must do is to show them as they came.
+func exported(t Table) Table {
+	out := t.behind(routerAS)
+	for p, a := range t {
+		if a.ASPath == "" {
+			out[p] = a
+		}
+	}
+	return out
+}

@@ -15,10 +15,12 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -43,6 +45,7 @@ func NewLab(t *testing.T) *Lab {
 	if os.Geteuid() != 0 {
 		t.Fatal("integration tests run as root: BGP daemons and chroot need it")
 	}
+	//nolint:usetesting // speakers in a chroot share /tmp alone, and sockets need a short path
 	dir, err := os.MkdirTemp("/tmp", "ribtap-lab-")
 	if err != nil {
 		t.Fatal(err)
@@ -55,11 +58,22 @@ func NewLab(t *testing.T) *Lab {
 	return l
 }
 
+// Run runs a part of the lab's test as a subtest, which then is the one that
+// fails.
+func (l *Lab) Run(name string, part func(t *testing.T)) bool {
+	whole := l.t
+	defer func() { l.t = whole }()
+	return whole.Run(name, func(t *testing.T) {
+		l.t = t
+		part(t)
+	})
+}
+
 // close ends all processes, newest first; when the test failed it shows what
 // they wrote, and keeps the folder.
 func (l *Lab) close() {
-	for i := len(l.procs) - 1; i >= 0; i-- {
-		l.procs[i].Kill()
+	for _, p := range slices.Backward(l.procs) {
+		p.Kill()
 	}
 	if !l.t.Failed() {
 		_ = os.RemoveAll(l.dir)
@@ -108,37 +122,48 @@ func (l *Lab) await(what string, within time.Duration, cond func() error) {
 	}
 }
 
-// freePort is a TCP port that nothing listened on a moment ago at that address.
-func (l *Lab) freePort(addr string) int {
-	l.t.Helper()
-	ln, err := net.Listen("tcp", net.JoinHostPort(addr, "0"))
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().(*net.TCPAddr).Port
+// ports are those that this test run gave out. They lie below the range from
+// which the kernel takes local ports, so that no outgoing connection has one
+// while its daemon is down for a moment.
+var ports struct {
+	mu    sync.Mutex
+	given map[int]bool
 }
 
-// sharedPort is a port that is free on every one of the addresses.
-func (l *Lab) sharedPort(addrs ...string) int {
+const (
+	firstPort = 12000
+	portCount = 20000
+)
+
+// freePort is a TCP port on which nothing listens at any of the addresses; it
+// is given out once.
+func (l *Lab) freePort(addrs ...string) int {
 	l.t.Helper()
-	for range 50 {
-		port := l.freePort(addrs[0])
-		free := true
-		for _, a := range addrs[1:] {
-			ln, err := net.Listen("tcp", net.JoinHostPort(a, fmt.Sprint(port)))
-			if err != nil {
-				free = false
-				break
+	ports.mu.Lock()
+	defer ports.mu.Unlock()
+	for range 100 {
+		port := firstPort + rand.IntN(portCount)
+		if !ports.given[port] && isFree(port, addrs) {
+			if ports.given == nil {
+				ports.given = map[int]bool{}
 			}
-			ln.Close()
-		}
-		if free {
+			ports.given[port] = true
 			return port
 		}
 	}
 	l.t.Fatalf("no port is free on all of %v", addrs)
 	return 0
+}
+
+func isFree(port int, addrs []string) bool {
+	for _, a := range addrs {
+		ln, err := net.Listen("tcp", net.JoinHostPort(a, fmt.Sprint(port)))
+		if err != nil {
+			return false
+		}
+		ln.Close()
+	}
+	return true
 }
 
 // Proc is a process that the lab owns.

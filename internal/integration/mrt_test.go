@@ -4,7 +4,9 @@ package integration
 
 import (
 	"bytes"
+	"fmt"
 	"io/fs"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -60,50 +62,114 @@ func archive(t *testing.T, rt *Ribtap, tree string) (updates, tables []string) {
 	return updates, tables
 }
 
+// told is what a source told of a peer's routes, one entry a route and change:
+// what it repeats, and withdrawals of nothing, leave no trace. So an archive,
+// which holds every message, compares with a history of changes.
+type told struct {
+	last map[string]map[string]string // by peer and prefix
+	list map[string][]string          // by peer and prefix together
+}
+
+func newTold() *told { return &told{map[string]map[string]string{}, map[string][]string{}} }
+
+// route notes an announcement, or a withdrawal when attrs is empty.
+func (t *told) route(peer, prefix, attrs string) {
+	if t.last[peer] == nil {
+		t.last[peer] = map[string]string{}
+	}
+	if t.last[peer][prefix] == attrs {
+		return
+	}
+	t.last[peer][prefix] = attrs
+	key := peer + " " + prefix
+	t.list[key] = append(t.list[key], attrs)
+}
+
+// down withdraws all routes of a peer.
+func (t *told) down(peer string) {
+	for prefix := range t.last[peer] {
+		t.route(peer, prefix, "")
+	}
+}
+
+func (t *told) lines() (out []string) {
+	for key, list := range t.list {
+		for i, attrs := range list {
+			if attrs == "" {
+				attrs = "withdrawn"
+			}
+			out = append(out, fmt.Sprintf("%s %d: %s", key, i, attrs))
+		}
+	}
+	return out
+}
+
 // checkArchive compares the archive of a collector that has stopped with its
-// history.
+// history: the same routes came, changed and went, the same peers went down.
 func checkArchive(t *testing.T, rt *Ribtap) {
+	t.Helper()
 	updates, tables := archive(t, rt, "lab")
 	if len(updates) == 0 {
 		t.Fatal("no file of updates")
 	}
-	var got, want []string
+	got, want := newTold(), newTold()
+	var states, downs []string
+	lines := 0
 	for _, path := range updates {
 		for _, line := range bgpdump(t, path) {
-			// BGP4MP_ET|time|A|peer|as|prefix|path|origin|next hop|…
+			lines++
+			// BGP4MP_ET|time|A|peer|as|prefix|path|origin|next hop|pref|med|communities|…
 			f := strings.Split(line, "|")
-			if len(f) > 5 && (f[2] == "A" || f[2] == "W") {
-				got = append(got, strings.Join(f[2:6], " ")+attrsOfLine(f))
+			switch {
+			case len(f) > 11 && f[2] == "A":
+				got.route(f[3]+" "+f[4], f[5], fmt.Sprintf("%s %s %s med %s [%s]", f[6], f[7], f[8], f[10], sorted(f[11])))
+			case len(f) > 5 && f[2] == "W":
+				got.route(f[3]+" "+f[4], f[5], "")
+			case len(f) > 6 && f[2] == "STATE" && f[6] != established:
+				// A peer that went down has no routes any more.
+				got.down(f[3] + " " + f[4])
+				states = append(states, f[3]+" "+f[4])
 			}
 		}
 	}
 	rows := must(query[Route](rt, "SELECT * FROM route_history WHERE rib = 'adj-rib-in-pre' ORDER BY sequence, position"))(t)
-	for _, r := range rows {
-		word := "W"
-		more := ""
+	for i := range rows {
+		r, attrs := &rows[i], ""
 		if r.Action == "announce" {
 			a := r.attrs()
-			word, more = "A", " "+a.ASPath+" "+a.Origin+" "+a.NextHop
+			if a.MED == "" {
+				a.MED = "0" // as bgpdump shows none
+			}
+			attrs = fmt.Sprintf("%s %s %s med %s [%s]", a.ASPath, a.Origin, a.NextHop, a.MED, a.Communities)
 		}
-		want = append(want, strings.Join([]string{word, r.PeerAddress, itoa(r.PeerASN), r.Prefix}, " ")+more)
+		want.route(r.PeerAddress+" "+itoa(r.PeerASN), r.Prefix, attrs)
 	}
-	if err := same("A and W lines of the archive against history", got, want); err != nil {
+	for _, e := range must(query[PeerEvent](rt, `SELECT * FROM peer_history
+		WHERE event = 'down' AND (rib IS NULL OR rib = 'adj-rib-in-pre') AND peer_address || ' ' || peer_asn NOT IN
+		(SELECT peer_address || ' ' || peer_asn FROM peers WHERE peer_type = 'loc-rib') ORDER BY sequence`))(t) {
+		downs = append(downs, e.PeerAddress+" "+itoa(e.PeerASN))
+	}
+	if err := same("STATE lines of the archive against history", states, downs); err != nil {
+		t.Error(err)
+	}
+	if err := same("routes of the archive against history", got.lines(), want.lines()); err != nil {
 		t.Error(err)
 	}
 	for _, path := range tables {
 		bgpdump(t, path)
 	}
 	// Every other view has a tree of its own.
-	more, dumps := archive(t, rt, "lab.adj-rib-in-post")
-	for _, path := range append(more, dumps...) {
-		bgpdump(t, path)
+	for _, tree := range []string{"lab.adj-rib-in-post", "lab.loc-rib"} {
+		if _, err := os.Stat(filepath.Join(rt.dataDir(), "mrt", tree)); err != nil {
+			continue
+		}
+		more, dumps := archive(t, rt, tree)
+		for _, path := range append(more, dumps...) {
+			lines += len(bgpdump(t, path))
+		}
 	}
-	t.Logf("%d lines in %d files of updates, %d table dumps", len(got), len(updates), len(tables))
+	t.Logf("%d lines of bgpdump, %d of them about changes before policy", lines, len(want.lines()))
 }
 
-func attrsOfLine(f []string) string {
-	if f[2] != "A" || len(f) < 9 {
-		return ""
-	}
-	return " " + f[6] + " " + f[7] + " " + f[8]
-}
+// established is the state's code in a STATE line of bgpdump (RFC 6396 §4.4.1).
+const established = "6"

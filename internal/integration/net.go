@@ -68,7 +68,7 @@ func (t *Tee) accept() {
 		dialer := net.Dialer{Timeout: 5 * time.Second, LocalAddr: &net.TCPAddr{IP: net.ParseIP(t.from)}}
 		station, err := dialer.Dial("tcp", t.to)
 		if err != nil {
-			router.Close() // the router tries again
+			_ = router.Close() // the router tries again
 			continue
 		}
 		t.mu.Lock()
@@ -81,8 +81,8 @@ func (t *Tee) accept() {
 
 func (t *Tee) pass(router, station net.Conn) {
 	defer func() {
-		router.Close()
-		station.Close()
+		_ = router.Close()
+		_ = station.Close()
 		t.mu.Lock()
 		delete(t.conns, router)
 		delete(t.conns, station)
@@ -116,7 +116,7 @@ func (t *Tee) close() {
 	t.ln.Close()
 	t.mu.Lock()
 	for c := range t.conns {
-		c.Close()
+		_ = c.Close()
 	}
 	t.mu.Unlock()
 	t.wg.Wait()

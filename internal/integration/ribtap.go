@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -185,10 +184,20 @@ type Router struct {
 	PeersUp       int    `json:"peers_up"`
 }
 
+// RouterEvent is a row of the view router_history.
+type RouterEvent struct {
+	Sequence uint64   `json:"sequence"`
+	Event    string   `json:"event"`
+	Cause    string   `json:"cause"`
+	Inferred jsonBool `json:"inferred"`
+}
+
 // PeerEvent is a row of the view peer_history.
 type PeerEvent struct {
 	Sequence     uint64   `json:"sequence"`
 	PeerAddress  string   `json:"peer_address"`
+	PeerASN      uint32   `json:"peer_asn"`
+	RIB          string   `json:"rib"`
 	Event        string   `json:"event"`
 	Cause        string   `json:"cause"`
 	Inferred     jsonBool `json:"inferred"`
@@ -238,13 +247,6 @@ type Status struct {
 // cli runs a query command and reads its JSON.
 func cli[T any](r *Ribtap, args ...string) (T, error) {
 	var v T
-	if sql := tmpSQL[args[0]]; sql != "" && len(args) == 1 {
-		out, err := output("sqlite3", "-readonly", "-json", "-cmd", ".timeout 5000", filepath.Join(r.dataDir(), "history.db"), sql)
-		if err != nil || len(out) == 0 {
-			return v, err
-		}
-		return v, json.Unmarshal(out, &v)
-	}
 	out, err := output(r.command(append(args, "-o", "json")...)...)
 	if err != nil {
 		return v, err
@@ -281,6 +283,27 @@ func (r *Ribtap) Peers() ([]Peer, error) { return cli[[]Peer](r, "peers") }
 
 // Routers runs `ribtap routers`.
 func (r *Ribtap) Routers() ([]Router, error) { return cli[[]Router](r, "routers") }
+
+// isDown is nil when the one router that there is, and all of its peers, are down.
+func (r *Ribtap) isDown() error {
+	routers, err := r.Routers()
+	if err != nil {
+		return err
+	}
+	if len(routers) != 1 || routers[0].State != "down" || routers[0].PeersUp != 0 {
+		return fmt.Errorf("routers: %+v, want one that is down, with no peer up", routers)
+	}
+	peers, err := r.Peers()
+	if err != nil {
+		return err
+	}
+	for _, p := range peers {
+		if p.State == "up" {
+			return fmt.Errorf("peer %s is up, its router down", p.PeerAddress)
+		}
+	}
+	return nil
+}
 
 // Stats runs `ribtap stats`.
 func (r *Ribtap) Stats() ([]Stat, error) { return cli[[]Stat](r, "stats") }
@@ -421,6 +444,3 @@ func describe(rows []Route) []string {
 	}
 	return out
 }
-
-// hangup makes the daemon read its configuration again.
-func (r *Ribtap) hangup() error { return r.proc.cmd.Process.Signal(syscall.SIGHUP) }

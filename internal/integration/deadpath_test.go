@@ -1,0 +1,108 @@
+//go:build integration
+
+package integration
+
+import (
+	"fmt"
+	"net"
+	"runtime"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ribtap/ribtap/fixtures"
+)
+
+// TestDeadPath cuts the wire between a router and the collector: nobody sends a
+// FIN or an RST, and BMP has no keepalive, but the routes must not stay.
+func TestDeadPath(t *testing.T) {
+	const name, ours, theirs = "ribtap-dead", "198.51.100.1", "198.51.100.2"
+	l := NewLab(t)
+	far := l.farHost(name, ours, theirs)
+	port := l.freePort(ours)
+	t.Setenv("RIBTAP_BMP_LISTEN", fmt.Sprintf("%s:%d", ours, port))
+	rt := l.StartRibtap(fmt.Sprintf("  allow: [%q]\n  keepalive: 1s", theirs))
+
+	conn, err := far.dial(fmt.Sprintf("%s:%d", ours, port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	recording, err := fixtures.Recording("frr-8.4")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Write(recording); err != nil {
+		t.Fatal(err)
+	}
+	l.await("the router's routes", 20*time.Second, func() error {
+		if s, err := rt.Status(); err != nil || s.Routes == 0 {
+			return fmt.Errorf("no routes yet: %+v, %w", s, err)
+		}
+		return nil
+	})
+	alive := rt.settle()
+	must(output("ip", "-n", name, "link", "set", "far", "down"))(t)
+	start := time.Now()
+	l.await("the routes to go", 30*time.Second, rt.isDown)
+	t.Logf("the path was found dead after %v", time.Since(start).Round(100*time.Millisecond))
+	rt.settle()
+	for _, r := range must(rt.changes(alive.sequence))(t) {
+		if r.Action != "withdraw" || r.Cause != "session-lost" {
+			t.Errorf("row after the cut: %+v", r)
+		}
+	}
+	if rows := must(rt.Routes())(t); len(rows) != 0 {
+		t.Errorf("%d routes are left", len(rows))
+	}
+}
+
+// farHost is a host behind a wire of its own: a network namespace and a pair of
+// virtual interfaces.
+type farHost struct{ netns string }
+
+// farHost makes the host; the wire has our address on this side and theirs,
+// on an interface called far, on the other.
+func (l *Lab) farHost(name, ours, theirs string) farHost {
+	l.t.Helper()
+	l.t.Cleanup(func() { _, _ = output("ip", "netns", "del", name) }) // takes the wire with it
+	for _, args := range [][]string{
+		{"netns", "add", name},
+		{"link", "add", "near-" + name[:7], "type", "veth", "peer", "name", "far", "netns", name},
+		{"addr", "add", ours + "/30", "dev", "near-" + name[:7]},
+		{"link", "set", "near-" + name[:7], "up"},
+		{"-n", name, "addr", "add", theirs + "/30", "dev", "far"},
+		{"-n", name, "link", "set", "far", "up"},
+	} {
+		must(output(append([]string{"ip"}, args...)...))(l.t)
+	}
+	return farHost{"/run/netns/" + name}
+}
+
+// dial opens a TCP connection from the far host.
+func (f farHost) dial(to string) (net.Conn, error) {
+	type result struct {
+		conn net.Conn
+		err  error
+	}
+	done := make(chan result)
+	go func() {
+		// The thread stays in the namespace, so it is not given back: a locked
+		// one ends with its goroutine.
+		runtime.LockOSThread()
+		fd, err := unix.Open(f.netns, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err == nil {
+			err = unix.Setns(fd, unix.CLONE_NEWNET)
+			_ = unix.Close(fd)
+		}
+		if err != nil {
+			done <- result{nil, err}
+			return
+		}
+		conn, err := net.DialTimeout("tcp", to, 10*time.Second)
+		done <- result{conn, err}
+	}()
+	r := <-done
+	return r.conn, r.err
+}
