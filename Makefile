@@ -30,7 +30,7 @@ demo: build ## the same with a bundled recording played in, in a temporary direc
 	./ribtap demo
 
 .PHONY: test
-test: test-deps test-unit race golden-check test-integration ## install what the tests need and run all of them
+test: test-deps test-unit race golden-check test-integration drill ## install what the tests need and run all of them
 
 .PHONY: test-unit
 test-unit: ## unit tests, goldens and fuzz seeds; needs Go alone
@@ -48,6 +48,10 @@ golden-check: ## fail when `make golden` would change a golden file
 test-integration: ## tests against real BGP speakers and checkers
 	$(GO) test -tags integration -count=1 -timeout 15m ./internal/integration/...
 
+.PHONY: drill
+drill: ## order, completeness and crash drills of the real binary (RIBTAP_DRILL=full: the large ones)
+	$(GO) test -tags drill -count=1 -timeout 60m ./internal/drill/...
+
 .PHONY: test-deps
 test-deps: ## install the Debian packages that the integration tests run
 	scripts/install-test-deps.sh
@@ -57,7 +61,7 @@ lint: bin/golangci-lint ## go vet, formatting and the import arrows
 	$(GO) mod verify
 	bin/golangci-lint config verify
 	bin/golangci-lint run --allow-parallel-runners ./...
-	bin/golangci-lint run --allow-parallel-runners --build-tags integration ./internal/...
+	bin/golangci-lint run --allow-parallel-runners --build-tags integration,drill ./internal/...
 	bin/golangci-lint fmt --diff
 
 .PHONY: fmt
