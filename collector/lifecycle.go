@@ -110,9 +110,6 @@ func (c *Collector) endPortion(ctx context.Context, r *router, v *view) (bool, e
 	}
 	done := r.end(&r.b, v, en, portion, event.At(c.now()))
 	if done {
-		if en.onlyStale {
-			r.dropGhosts(v)
-		}
 		v.ending = nil
 	}
 	return done, c.write(ctx, &r.b)
@@ -210,21 +207,19 @@ func (r *router) sweepStale(v *view, now time.Time) {
 	for _, n := range v.adj.Counts() {
 		stale += n.Stale
 		ghosts += n.Ghosts
-		if n.Stale+n.Ghosts > 0 && !v.eor[n.Space.Family] {
+		if n.Stale > 0 && !v.eor[n.Space.Family] {
 			all = false
 		}
 	}
-	if stale+ghosts == 0 {
-		return
-	}
-	quiet := all && now.Sub(v.touched) >= r.c.cfg.SweepQuiet
-	if !quiet && now.Sub(v.since) < r.c.cfg.SweepCap {
-		return
-	}
-	if stale > 0 {
+	// Routers dump peer after peer, some with every End-of-RIB in front: while
+	// the dump of one of them brings back what was there, the others wait.
+	quiet := all && now.Sub(v.touched) >= r.c.cfg.SweepQuiet && now.Sub(r.refreshed) >= r.c.cfg.SweepQuiet
+	capped := now.Sub(v.since) >= r.c.cfg.SweepCap
+	if stale > 0 && (quiet || capped) {
 		r.endView(&r.b, v, &ending{cause: event.CauseStaleSweep, ev: v.ev, onlyStale: true}, event.At(now))
 	}
-	if v.ending == nil {
+	// Ghosts are no routes, so a slow router may take its time to bring them back.
+	if ghosts > 0 && capped && v.ending == nil {
 		r.dropGhosts(v)
 	}
 }

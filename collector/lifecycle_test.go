@@ -3,6 +3,7 @@ package collector
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -119,6 +120,38 @@ func TestSameRouterTwice(t *testing.T) {
 		b.send(endOfRIB(h))
 		time.Sleep(minute)
 		r.want("route 192.0.2.10 end-of-rib ipv4-unicast", "route 192.0.2.10 stale-sweep inferred -10.1.0.0/16/c/s")
+	})
+}
+
+// TestSlowDump: End-of-RIB of all peers comes before their routes, and one
+// peer's routes long before the other's. Nothing of what comes back in the end
+// is swept before it does.
+func TestSlowDump(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		first, second := peerHeader("192.0.2.10", 0), peerHeader("192.0.2.11", 0)
+		const n = 20
+		prefix := func(i int) string { return fmt.Sprintf("+10.%d.0.0/16", i) }
+		a := r.connect("198.51.100.1:40000")
+		a.send(initiation("r1"), peerUp(first), peerUp(second), update(second, 1, "+10.0.0.0/8"), update(second, 1, "+11.0.0.0/8"))
+		for i := range n {
+			a.send(update(first, 1, prefix(i)))
+		}
+		b := r.connect("198.51.100.1:40001")
+		b.send(initiation("r1"), peerUp(first), peerUp(second))
+		b.send(update(second, 1, "+11.0.0.0/8"), endOfRIB(first), endOfRIB(second), update(first, 1, prefix(0)))
+		r.rec.take()
+		for i := range n {
+			b.send(update(first, 1, prefix(i)))
+			time.Sleep(2 * time.Second)
+		}
+		for _, line := range r.rec.take() {
+			if strings.Contains(line, "stale-sweep") {
+				t.Errorf("swept during the dump: %s", line)
+			}
+		}
+		time.Sleep(minute)
+		r.want("route 192.0.2.11 stale-sweep inferred -10.0.0.0/8/c/s")
 	})
 }
 

@@ -208,6 +208,9 @@ func (c *Collector) route(v *view, cl *claim, e *event.Event, w *work, b *batch)
 		return
 	}
 	e.Marks = b.keepMarks(c.apply(v, e, w))
+	if w.refreshed {
+		cl.by.r.refreshed = now
+	}
 }
 
 // faulty reports whether something is wrong with the attribute.

@@ -30,6 +30,9 @@ type router struct {
 	live  map[*session]struct{}
 	// last is the identity of the latest session, for events without one.
 	last *event.Router
+	// refreshed is when a route that was stale, or remembered from a session
+	// that was lost, last came again.
+	refreshed time.Time
 	// gone is when the last live session ended; zero while one lives.
 	gone time.Time
 	// claims counts the claims made, so that a later one has a higher number.

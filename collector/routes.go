@@ -14,13 +14,15 @@ type work struct {
 	marks  []event.Mark
 	// announced and withdrawn count the routes applied, for reports.
 	announced, withdrawn int
+	// refreshed is set when a route of the last UPDATE was stale or a ghost.
+	refreshed bool
 }
 
 // apply brings the routes of the UPDATE parsed into w.update into the view and
 // returns what each of them did, in w's memory. A route that comes back as it
 // was known, after its session was lost, has MarkState without MarkChanged.
 func (c *Collector) apply(v *view, e *event.Event, w *work) []event.Mark {
-	w.marks = w.marks[:0]
+	w.marks, w.refreshed = w.marks[:0], false
 	var (
 		id     rib.ValueID
 		have   bool
@@ -57,6 +59,7 @@ func (c *Collector) apply(v *view, e *event.Event, w *work) []event.Mark {
 			id, have, haveMP = c.db.Intern(w.value), true, r.Multiprotocol
 		}
 		ch := v.adj.Announce(space, w.key, id)
+		w.refreshed = w.refreshed || ch.Stale || ch.Known && !ch.Active
 		var m event.Mark
 		if !ch.Same {
 			m |= event.MarkChanged
