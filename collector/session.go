@@ -153,7 +153,7 @@ func (s *session) end(ctx context.Context, err error) error {
 	cause, text := event.CauseSessionLost, endText(err)
 	switch {
 	case s.terminated:
-		cause = event.CauseRouterDown
+		cause, text = event.CauseRouterDown, "Termination"
 	case ctx.Err() != nil:
 		// The router goes on; it is us who leave. Its routes are kept until it
 		// connects again, or does not.

@@ -9,14 +9,17 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/ribtap/ribtap/fixtures"
 )
 
 func (a *app) demoCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "run the collector with a bundled recording played in",
-		Long: "Runs the collector as `ribtap run` does, with a recording of two routers played in over loopback BMP,\n" +
-			"so that there is something to look at without a router. Without --data-dir its data is gone at the end.",
+		Short: "run the collector with bundled recordings played in",
+		Long: "Runs the collector as `ribtap run` does, with recordings of FRRouting, BIRD and GoBGP, and two routers made\n" +
+			"up for the occasion, played in over loopback BMP, so that there is something to look at without a router.\n" +
+			"Without --data-dir its data is gone at the end.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if _, ok := a.flags["data_dir"]; !ok {
@@ -41,8 +44,12 @@ func (a *app) demoCommand() *cobra.Command {
 // playDemo plays the recordings and keeps their sessions open.
 func (a *app) playDemo(s *settings) func(context.Context, net.Addr) error {
 	return func(ctx context.Context, addr net.Addr) error {
+		recordings, err := demoSessions()
+		if err != nil {
+			return fmt.Errorf("demo: %w", err)
+		}
 		done := newTasks(func() {})
-		for _, rec := range demoRecordings(time.Now()) {
+		for _, rec := range recordings {
 			done.run(func() error {
 				conn, err := (&net.Dialer{}).DialContext(ctx, addr.Network(), addr.String())
 				if err != nil {
@@ -59,8 +66,22 @@ func (a *app) playDemo(s *settings) func(context.Context, net.Addr) error {
 		if s.DataDir != DefaultConfig().DataDir {
 			flags = " --data-dir " + s.DataDir
 		}
-		fmt.Fprintf(a.stderr, "Playing a recording of two routers. Try in another terminal:\n"+
-			"  ribtap peers%[1]s\n  ribtap routes 203.0.113.0/24%[1]s\n  ribtap history 203.0.113.0/24%[1]s\n  ribtap status\n", flags)
+		fmt.Fprintf(a.stderr, "Playing recordings of %[2]d routers. Try in another terminal:\n"+
+			"  ribtap peers%[1]s\n  ribtap routes 203.0.113.0/24%[1]s\n  ribtap history 203.0.113.0/24%[1]s\n  ribtap status\n", flags, len(recordings))
 		return done.wait()
 	}
+}
+
+// demoSessions are the sessions that the demo plays: real routers, and two that
+// are made up, because real ones have no quarter of an hour behind them.
+func demoSessions() ([][]byte, error) {
+	sessions := demoRecordings(time.Now())
+	for _, name := range []string{"frr-10.3", "bird-3.1", "gobgp-3.36"} {
+		rec, err := fixtures.Recording(name)
+		if err != nil {
+			return nil, err
+		}
+		sessions = append(sessions, rec)
+	}
+	return sessions, nil
 }
