@@ -14,7 +14,7 @@ import (
 	"strings"
 )
 
-//go:embed sqlite/*.sql
+//go:embed sqlite/*.sql postgres/*.sql
 var files embed.FS
 
 // Migration is one step. It is applied in a transaction of its own, after all
@@ -27,6 +27,9 @@ type Migration struct {
 
 // SQLite returns the steps of the SQLite store in order.
 func SQLite() ([]Migration, error) { return load(files, "sqlite") }
+
+// Postgres returns the steps of the PostgreSQL store in order.
+func Postgres() ([]Migration, error) { return load(files, "postgres") }
 
 // load reads NNNN_name.sql files of a folder.
 func load(fsys fs.FS, dir string) ([]Migration, error) {

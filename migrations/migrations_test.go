@@ -6,17 +6,19 @@ import (
 	"testing/fstest"
 )
 
-func TestSQLiteStepsAreNumberedFromOne(t *testing.T) {
-	steps, err := SQLite()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(steps) == 0 {
-		t.Fatal("no steps")
-	}
-	for i, s := range steps {
-		if s.Version != i+1 || s.Name == "" || strings.TrimSpace(s.SQL) == "" {
-			t.Errorf("step %d: version %d, name %q, %d octets", i, s.Version, s.Name, len(s.SQL))
+func TestStepsAreNumberedFromOne(t *testing.T) {
+	for dialect, f := range map[string]func() ([]Migration, error){"sqlite": SQLite, "postgres": Postgres} {
+		steps, err := f()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(steps) == 0 {
+			t.Errorf("%s: no steps", dialect)
+		}
+		for i, s := range steps {
+			if s.Version != i+1 || s.Name == "" || strings.TrimSpace(s.SQL) == "" {
+				t.Errorf("%s, step %d: version %d, name %q, %d octets", dialect, i, s.Version, s.Name, len(s.SQL))
+			}
 		}
 	}
 }

@@ -109,7 +109,7 @@ func BenchmarkTable(b *testing.B) {
 					w.report(name, n)
 					b.ReportMetric(float64(slowest.Milliseconds()), name+"-slowest-ms")
 				}
-				batches := t.batches(1, routes)
+				batches := t.Batches(1, routes)
 				var before, after runtime.MemStats
 				runtime.GC()
 				runtime.ReadMemStats(&before)
@@ -118,8 +118,8 @@ func BenchmarkTable(b *testing.B) {
 				runtime.ReadMemStats(&after)
 				runtime.KeepAlive(batches)
 				b.ReportMetric((float64(after.HeapAlloc)-float64(before.HeapAlloc))/1e6, "heap-MB")
-				phase("again", t.batches(10_000_000, routes))
-				phase("withdraw", t.withdrawals(20_000_000, routes))
+				phase("again", t.Batches(10_000_000, routes))
+				phase("withdraw", t.Withdrawals(20_000_000, routes))
 			}
 		})
 	}
@@ -135,7 +135,7 @@ func BenchmarkAgainstRaw(b *testing.B) {
 		b.Run(fmt.Sprintf("batch=%d", routes), func(b *testing.B) {
 			for range b.N {
 				s := newStoreB(b)
-				batches := t.batches(1, routes)
+				batches := t.Batches(1, routes)
 				w := startWatch(b)
 				writeAll(b, s.sink, batches)
 				sink := w.report("sink", n)
@@ -283,7 +283,7 @@ func (r *rawStore) insert(table string, rows [][]any) {
 func BenchmarkChurn(b *testing.B) {
 	t := newTable(benchRoutes(), 1)
 	s := openSink(b, filepath.Join(b.TempDir(), "history.db"))
-	writeAll(b, s, t.batches(1, 128_000))
+	writeAll(b, s, t.Batches(1, 128_000))
 	rng := rand.New(rand.NewPCG(3, 4))
 	seq := s.Position()
 	for _, size := range []int{10, 1000} {
@@ -293,7 +293,7 @@ func BenchmarkChurn(b *testing.B) {
 				for range size {
 					seq++
 					set := attributes([]uint32{65001, rng.Uint32N(1000) + 1, rng.Uint32N(1000) + 1})
-					batches[i] = append(batches[i], routeEvent(seq, announce(set, t.prefixes[rng.IntN(len(t.prefixes))])))
+					batches[i] = append(batches[i], routeEvent(seq, announce(set, t.Prefixes[rng.IntN(len(t.Prefixes))])))
 				}
 			}
 			b.ResetTimer()
@@ -321,7 +321,7 @@ func BenchmarkQueries(b *testing.B) {
 	s := newStoreB(b)
 	seq := uint64(1)
 	for range 10 {
-		batches := t.batches(seq, 128_000)
+		batches := t.Batches(seq, 128_000)
 		last := batches[len(batches)-1]
 		seq = last[len(last)-1].Sequence + 1
 		writeAll(b, s.sink, batches)
@@ -329,7 +329,7 @@ func BenchmarkQueries(b *testing.B) {
 	r := s.reader()
 	ctx := context.Background()
 	rng := rand.New(rand.NewPCG(5, 6))
-	pick := func() sqlite.Query { return sqlite.Query{Prefix: t.prefixes[rng.IntN(len(t.prefixes))]} }
+	pick := func() sqlite.Query { return sqlite.Query{Prefix: t.Prefixes[rng.IntN(len(t.Prefixes))]} }
 	host := func(q sqlite.Query) sqlite.Query {
 		a := q.Prefix.Addr()
 		q.Prefix = q.Prefix.Masked()

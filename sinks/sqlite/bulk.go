@@ -42,7 +42,7 @@ func (b *bulk) prepare(c driver.Conn) error {
 // considerBulk begins a bulk load when it pays, and ends it when what is in
 // memory is no longer all.
 func (s *Sink) considerBulk() error {
-	whole := s.nlris.known.complete() && s.attrs.known.complete()
+	whole := s.nlris.known.Complete() && s.attrs.known.Complete()
 	switch {
 	case s.bulk.on && !whole:
 		if err := s.flush(); err != nil {

@@ -3,12 +3,14 @@ package sqlite
 import (
 	"errors"
 	"fmt"
+
+	"github.com/ribtap/ribtap/history"
 )
 
 // Values of Config.Rows.
 const (
-	RowsChanges = "changes" // NLRI that changed something
-	RowsAll     = "all"     // every NLRI received
+	RowsChanges = history.RowsChanges // NLRI that changed something
+	RowsAll     = history.RowsAll     // every NLRI received
 )
 
 // Config says where the history is and what goes into it.

@@ -2,10 +2,11 @@ package sqlite
 
 import (
 	"errors"
-	"fmt"
 
 	driver "modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
+
+	"github.com/ribtap/ribtap/history"
 )
 
 var (
@@ -20,7 +21,7 @@ var (
 // isPoison reports whether err is about a value that was to be stored, so that
 // the same batch would fail again; all else may pass.
 func isPoison(err error) bool {
-	var p *panicError
+	var p *history.PanicError
 	if errors.As(err, &p) {
 		return true
 	}
@@ -34,9 +35,3 @@ func isPoison(err error) bool {
 	}
 	return false
 }
-
-// panicError is a panic while an event was turned into rows: a bug, which must
-// not stop the history.
-type panicError struct{ value any }
-
-func (e *panicError) Error() string { return fmt.Sprintf("sqlite: panic: %v", e.value) }

@@ -9,45 +9,24 @@ import (
 
 // RoutesSQL returns what Routes runs.
 func RoutesSQL(q Query) (string, []any) {
-	s := q.routesNow()
+	s := q.routesNow(where{})
 	if !q.At.IsZero() {
-		s = q.at()
+		s = q.at(where{})
 	}
 	return s.sql, s.args
 }
 
 // HistorySQL returns what History runs.
 func HistorySQL(q Query) (string, []any) {
-	s := q.history()
+	s := q.history(where{})
 	return s.sql, s.args
 }
 
 // LengthsSQL returns what History runs first for MatchLongest.
 func LengthsSQL(q Query) (string, []any) {
-	s := q.lengths()
+	s := q.lengths(where{})
 	return s.sql, s.args
 }
-
-// Known is known, for its tests.
-type Known = known
-
-// NewKnown is newKnown.
-func NewKnown(n int) *Known { return newKnown(n) }
-
-// Whole resets k to know that nothing is stored.
-func (k *known) Whole() { k.reset(true) }
-
-// Find looks for a key.
-func (k *known) Find(key []byte) uint32 { return k.find(k.fingerprint(key)) }
-
-// Add adds a key.
-func (k *known) Add(key []byte, id uint32) { k.add(k.fingerprint(key), id) }
-
-// Complete is complete.
-func (k *known) Complete() bool { return k.complete() }
-
-// Octets is the size of the tables.
-func (k *known) Octets() int { return 16 * (len(k.young.slots) + len(k.old.slots)) }
 
 // BulkRunning reports whether indexes are left out.
 func (s *Sink) BulkRunning() bool { return s.bulk.on }

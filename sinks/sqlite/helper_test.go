@@ -13,6 +13,7 @@ import (
 
 	"github.com/ribtap/ribtap/event"
 	"github.com/ribtap/ribtap/event/eventtest"
+	"github.com/ribtap/ribtap/history/historytest"
 	"github.com/ribtap/ribtap/sinks/sqlite"
 )
 
@@ -33,16 +34,8 @@ func newStore(tb testing.TB, change ...func(*sqlite.Config)) *store {
 // write numbers the events and writes them as one batch.
 func (s *store) write(batch ...event.Event) {
 	s.tb.Helper()
-	for i := range batch {
-		s.seq++
-		batch[i].Sequence = s.seq
-		if batch[i].Received == 0 {
-			batch[i].Received = t0 + event.Time(s.seq)*second
-			if batch[i].Source == event.SourceBMP {
-				batch[i].Observed = batch[i].Received - 1500*1000
-			}
-		}
-	}
+	historytest.Number(s.seq, batch)
+	s.seq += uint64(len(batch))
 	if err := eventtest.Trash(s.sink).Write(context.Background(), batch); err != nil {
 		s.tb.Fatal(err)
 	}

@@ -124,11 +124,11 @@ func TestExtremes(t *testing.T) {
 func TestBulk(t *testing.T) {
 	const indexes = "SELECT count(*), (SELECT count(*) FROM deferred_index) FROM sqlite_schema WHERE type = 'index' AND name IN ('nlri_prefix', 'nlri_addr', 'attr_hash')"
 	tab := newTable(30_000, 7)
-	batches := tab.batches(1, 10_000)
+	batches := tab.Batches(1, 10_000)
 	check := func(t *testing.T, s *store) {
 		t.Helper()
 		s.want(indexes, "3|0")
-		s.want("SELECT count(*), count(DISTINCT prefix) FROM routes", fmt.Sprintf("%d|%d", len(tab.prefixes), len(tab.prefixes)))
+		s.want("SELECT count(*), count(DISTINCT prefix) FROM routes", fmt.Sprintf("%d|%d", len(tab.Prefixes), len(tab.Prefixes)))
 		s.want("SELECT count(*) = count(DISTINCT hash) FROM attr", "1")
 		s.want("PRAGMA integrity_check", "ok")
 	}
@@ -146,7 +146,7 @@ func TestBulk(t *testing.T) {
 		s.seq = s.sink.Position()
 		return s
 	}
-	again := func(s *store) { s.write(routeEvent(0, announce(attributes([]uint32{65001, 5}), tab.prefixes[77]))) }
+	again := func(s *store) { s.write(routeEvent(0, announce(attributes([]uint32{65001, 5}), tab.Prefixes[77]))) }
 	t.Run("few", func(t *testing.T) {
 		s := load(t)
 		again(s)
@@ -225,25 +225,25 @@ func (c *cancelAfter) Err() error {
 func TestTableAgainAfterRestart(t *testing.T) {
 	tab := newTable(5_000, 9)
 	s := newStore(t)
-	writeAllTest(t, s, tab.batches(1, 1_000))
+	writeAllTest(t, s, tab.Batches(1, 1_000))
 	want := s.lines("SELECT (SELECT count(*) FROM nlri), (SELECT count(*) FROM attr)")
 	if err := s.sink.Close(); err != nil {
 		t.Fatal(err)
 	}
 	s.sink = openSink(t, s.path)
-	writeAllTest(t, s, tab.batches(100_000, 1_000))
+	writeAllTest(t, s, tab.Batches(100_000, 1_000))
 	same(t, s.lines("SELECT (SELECT count(*) FROM nlri), (SELECT count(*) FROM attr)"), want)
 	if err := s.sink.Close(); err != nil {
 		t.Fatal(err)
 	}
 	s.sink = openSink(t, s.path)
-	writeAllTest(t, s, tab.withdrawals(200_000, 500))
+	writeAllTest(t, s, tab.Withdrawals(200_000, 500))
 	if n := s.sink.LookUps(); n > 1000 {
 		t.Errorf("%d NLRI were looked up one by one", n)
 	}
-	s.want("SELECT (SELECT count(*) FROM route), (SELECT count(*) FROM route_change)", fmt.Sprintf("0|%d", 3*len(tab.prefixes)))
+	s.want("SELECT (SELECT count(*) FROM route), (SELECT count(*) FROM route_change)", fmt.Sprintf("0|%d", 3*len(tab.Prefixes)))
 	same(t, s.lines("SELECT (SELECT count(*) FROM nlri), (SELECT count(*) FROM attr)"), want)
-	s.want("SELECT sum(changes) FROM span", fmt.Sprint(3*len(tab.prefixes)))
+	s.want("SELECT sum(changes) FROM span", fmt.Sprint(3*len(tab.Prefixes)))
 	s.want("PRAGMA integrity_check", "ok")
 }
 
@@ -261,9 +261,9 @@ func writeAllTest(t *testing.T, s *store, batches [][]event.Event) {
 func TestAllocations(t *testing.T) {
 	tab := newTable(2_000, 3)
 	s := newStore(t)
-	writeAllTest(t, s, tab.batches(1, 1<<20))
+	writeAllTest(t, s, tab.Batches(1, 1<<20))
 	seq := s.sink.Position()
-	batch := tab.batches(1, 1<<20)[0]
+	batch := tab.Batches(1, 1<<20)[0]
 	write := func(marks []event.Mark) float64 {
 		return testing.AllocsPerRun(5, func() {
 			for i := range batch {
@@ -273,7 +273,7 @@ func TestAllocations(t *testing.T) {
 			if err := s.sink.Write(context.Background(), batch); err != nil {
 				t.Fatal(err)
 			}
-		}) / float64(len(tab.prefixes))
+		}) / float64(len(tab.Prefixes))
 	}
 	if n := write(nil); n > 0.05 {
 		t.Errorf("%.2f allocations a route that did not change", n)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/ribtap/ribtap/bgp"
 	"github.com/ribtap/ribtap/event"
+	"github.com/ribtap/ribtap/history"
 )
 
 // knownIdentities bounds the maps of routers, peers and speakers; when one is
@@ -138,11 +139,11 @@ func findOrAdd(find, add *statement, key ...driver.Value) (int64, error) {
 
 // router returns the id of a router's row.
 func (d *identities) router(r *event.Router) (int64, error) {
-	k := routerKey{r.Name, addrText(r.Address)}
+	k := routerKey{r.Name, history.AddrText(r.Address)}
 	if id, ok := d.routers[k]; ok {
 		return id, nil
 	}
-	id, err := findOrAdd(d.findRouter, d.addRouter, d.collector, cleaned(k.name), k.address)
+	id, err := findOrAdd(d.findRouter, d.addRouter, d.collector, history.Cleaned(k.name), k.address)
 	if err == nil {
 		room(d.routers)
 		d.routers[k] = id
@@ -185,7 +186,7 @@ func (d *identities) lookUp(e *event.Event) (s speaker, err error) {
 	if s.rib, err = d.rib(ribKey{s.peer, e.RIB}); err != nil {
 		return s, err
 	}
-	k := speakerKey{s.rib.id, e.Peer.ASN, addrText(e.Peer.BGPID)}
+	k := speakerKey{s.rib.id, e.Peer.ASN, history.AddrText(e.Peer.BGPID)}
 	if s.id = d.speakers[k]; s.id != 0 {
 		return s, nil
 	}
@@ -203,7 +204,7 @@ func (d *identities) peer(e *event.Event) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	k := peerKey{router: router, typ: e.Peer.Type, address: addrText(e.Peer.Address)}
+	k := peerKey{router: router, typ: e.Peer.Type, address: history.AddrText(e.Peer.Address)}
 	if e.Peer.Distinguisher != (bgp.RD{}) {
 		k.distinguisher = string(e.Peer.Distinguisher.AppendText(nil))
 	}

@@ -1,6 +1,10 @@
 package sqlite
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/ribtap/ribtap/history"
+)
 
 type metrics struct {
 	rows      *prometheus.CounterVec // by table
@@ -29,39 +33,13 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	return m, nil
 }
 
-// uncounted are the rows and anomalies of the transaction under way: they count
-// when it is committed.
-type uncounted struct {
-	rows      map[string]int
-	anomalies map[string]int
-}
-
-func (u *uncounted) row(table string, n int) {
-	if u.rows == nil {
-		u.rows = map[string]int{}
-	}
-	u.rows[table] += n
-}
-
-func (u *uncounted) anomaly(reason string) {
-	if u.anomalies == nil {
-		u.anomalies = map[string]int{}
-	}
-	u.anomalies[reason]++
-}
-
-func (u *uncounted) clear() {
-	clear(u.rows)
-	clear(u.anomalies)
-}
-
-// count adds what is uncounted to the metrics.
-func (u *uncounted) count(m *metrics) {
-	for table, n := range u.rows {
+// count adds what a transaction wrote.
+func (m *metrics) count(c *history.Counts) {
+	for table, n := range c.Rows {
 		m.rows.WithLabelValues(table).Add(float64(n))
 	}
-	for reason, n := range u.anomalies {
+	for reason, n := range c.Anomalies {
 		m.anomalies.WithLabelValues(reason).Add(float64(n))
 	}
-	u.clear()
+	c.Clear()
 }

@@ -1,18 +1,18 @@
 package sqlite
 
 import (
-	"bytes"
 	"database/sql/driver"
 	"encoding/binary"
 	"errors"
 	"math"
 
 	"github.com/ribtap/ribtap/bgp"
+	"github.com/ribtap/ribtap/history"
 )
 
 // nlris finds and makes nlri rows.
 type nlris struct {
-	known *known
+	known *history.Known
 	next  int64 // id of the next row
 	fresh int   // rows made since the transaction began
 	// missed counts look-ups in the file since known was last reset.
@@ -52,43 +52,34 @@ func (t *nlris) reset() error {
 		return err
 	}
 	t.insert.drop()
-	t.known.reset(last == 0)
+	t.known.Reset(last == 0)
 	t.next, t.fresh, t.missed = last+1, 0, 0
 	t.families = map[bgp.Family]bool{}
 	return nil
 }
 
-// plain reports whether address and length are the whole identity of an NLRI
-// within its family, so that its key need not be stored.
-func plain(addr, key []byte) bool {
-	return len(addr) > 0 && len(addr) == len(key) && bytes.Equal(addr[1:], key[:len(key)-1])
-}
-
 // id returns the id of the NLRI's row; the path identifier is not part of it.
 func (t *nlris) id(n *bgp.NLRI) (int64, error) {
-	hadPathID := n.HasPathID
-	n.HasPathID = false
 	t.key = binary.BigEndian.AppendUint32(t.key[:0], uint32(n.Family))
-	t.key = bgp.AppendKey(t.key, n)
-	n.HasPathID = hadPathID
-	f := t.known.fingerprint(t.key)
-	if id := t.known.find(f); id != 0 {
+	t.key = history.AppendKey(t.key, n)
+	f := t.known.Fingerprint(t.key)
+	if id := t.known.Find(f); id != 0 {
 		return int64(id), nil
 	}
 	return t.missing(n, f)
 }
 
 // missing looks the NLRI up in the file and makes its row if there is none.
-func (t *nlris) missing(n *bgp.NLRI, f fingerprint) (int64, error) {
+func (t *nlris) missing(n *bgp.NLRI, f history.Fingerprint) (int64, error) {
 	addr := t.appendAddr(n)
 	key := t.key[4:]
-	if !t.known.complete() {
+	if !t.known.Complete() {
 		id, err := t.lookUp(n, addr, key)
 		if err != nil {
 			return 0, err
 		}
 		if id != 0 {
-			t.known.add(f, uint32(id))
+			t.known.Add(f, uint32(id))
 			return id, nil
 		}
 	}
@@ -107,14 +98,14 @@ func (t *nlris) missing(n *bgp.NLRI, f fingerprint) (int64, error) {
 	}
 	t.next++
 	t.fresh++
-	t.known.add(f, uint32(id))
+	t.known.Add(f, uint32(id))
 	return id, nil
 }
 
 func (t *nlris) lookUp(n *bgp.NLRI, addr, key []byte) (id int64, err error) {
 	t.missed++
 	// Rows that wait in the inserter are in known.
-	if plain(addr, key) {
+	if history.Plain(n, key) {
 		id, _, err = t.findPrefix.integer(addr, int64(n.Prefix.Bits()), int64(n.Family))
 	} else {
 		id, _, err = t.findKey.integer(int64(n.Family), key)
@@ -132,7 +123,7 @@ func (t *nlris) add(id int64, n *bgp.NLRI, addr, key []byte) error {
 	if len(addr) > 0 {
 		row[4], row[5] = append([]byte(nil), addr...), int64(n.Prefix.Bits())
 	}
-	if !plain(addr, key) {
+	if !history.Plain(n, key) {
 		row[6] = append([]byte{}, key...)
 	}
 	return t.insert.add(row[:]...)
@@ -161,11 +152,10 @@ const learnAfter = 32
 // nothing.
 func (t *nlris) learn() error {
 	rows := t.next - 1
-	capacity := int64(2*t.known.most) * 3 / 4
-	if t.known.complete() || t.known.forgot || int64(t.missed)*learnAfter < rows || rows > capacity {
+	if t.known.Complete() || t.known.Forgot() || int64(t.missed)*learnAfter < rows || rows > int64(t.known.Capacity()) {
 		return nil
 	}
-	t.known.reset(true)
+	t.known.Reset(true)
 	t.missed = 0
 	err := t.all.each(5, func(row []driver.Value) error {
 		id, _ := row[0].(int64)
@@ -178,11 +168,11 @@ func (t *nlris) learn() error {
 			plen, _ := row[3].(int64)
 			t.key = append(append(t.key, addr[min(1, len(addr)):]...), byte(plen))
 		}
-		t.known.add(t.known.fingerprint(t.key), uint32(id))
+		t.known.Add(t.known.Fingerprint(t.key), uint32(id))
 		return nil
 	})
 	if err != nil {
-		t.known.reset(false)
+		t.known.Reset(false)
 	}
 	return err
 }

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strconv"
 	"strings"
 
 	"github.com/ribtap/ribtap/bgp"
 	"github.com/ribtap/ribtap/event"
+	"github.com/ribtap/ribtap/history"
 )
 
 // The queries below read numbers from the tables where the views show texts;
@@ -63,7 +65,7 @@ type who struct {
 
 func (w *who) key(r *row) RouteKey {
 	k := RouteKey{
-		Sequence: uint64(r.change) >> positionBits, Position: uint32(r.change & (1<<positionBits - 1)),
+		Sequence: uint64(r.change) >> history.PositionBits, Position: uint32(r.change & (1<<history.PositionBits - 1)),
 		ReceivedAt: Time(r.received), Collector: w.collector, Router: w.router, RouterAddress: w.routerAddress,
 		PeerAddress: w.peerAddress, PeerASN: w.asn, PeerBGPID: w.bgpID, PeerDistinguisher: w.distinguisher,
 		Family: bgp.Family(r.family).String(), Prefix: r.prefix, Labels: r.labels,
@@ -76,7 +78,7 @@ func (w *who) key(r *row) RouteKey {
 		v := w.view.String()
 		k.RIB = &v
 	}
-	if r.pathID != noPathID {
+	if r.pathID != history.NoPathID {
 		id := uint32(r.pathID)
 		k.PathID = &id
 	}
@@ -131,6 +133,32 @@ func (s *speakers) wanted(id int64) (*who, error) {
 		return nil, nil
 	}
 	return w, nil
+}
+
+// maxSpeakers bounds how many speakers a statement names.
+const maxSpeakers = 500
+
+// only lets the statement leave out the rows of speakers that the query is not
+// about, before it joins anything to them. wanted decides all the same.
+func (s *speakers) only(w *where) error {
+	q := &s.query
+	if q.RIB == event.RIBNone && q.ASN == 0 && q.Router == "" && !q.Peer.IsValid() {
+		return nil
+	}
+	var ids []string
+	for id := range s.all {
+		who, err := s.wanted(id)
+		if err != nil {
+			return err
+		}
+		if who != nil {
+			ids = append(ids, strconv.FormatInt(id, 10))
+		}
+	}
+	if len(ids) <= maxSpeakers {
+		w.add("+c.speaker IN (" + strings.Join(ids, ", ") + ")")
+	}
+	return nil
 }
 
 // attributes reports whether the query's filters on attributes let a row
@@ -272,7 +300,11 @@ func (s *speakers) eachAt(ctx context.Context, tx *sql.Tx, q Query, f rowFunc) e
 		}
 		return nil
 	}
-	err = s.each(ctx, tx, q.at(), false, func(w *who, r *row) error {
+	var w where
+	if err := s.only(&w); err != nil {
+		return err
+	}
+	err = s.each(ctx, tx, q.at(w), false, func(w *who, r *row) error {
 		if len(g.order) > 0 && r.nlri != g.nlri {
 			if err := give(); err != nil {
 				return err
@@ -333,7 +365,7 @@ func (r *Reader) Routes(ctx context.Context, q Query) iter.Seq2[Route, error] {
 				if q.Prefix.IsValid() && q.Match == MatchLongest && !long.keep(w.rib, r) || !q.attributes(&r.attrs) {
 					return nil
 				}
-				route := Route{RouteKey: w.key(r), Since: Time(r.received), Changed: r.code&codeChanged != 0, Attributes: r.attrs}
+				route := Route{RouteKey: w.key(r), Since: Time(r.received), Changed: r.code&history.CodeChanged != 0, Attributes: r.attrs}
 				if !yield(route, nil) {
 					return errEnough
 				}
@@ -343,7 +375,11 @@ func (r *Reader) Routes(ctx context.Context, q Query) iter.Seq2[Route, error] {
 				return nil
 			}
 			if q.At.IsZero() {
-				return s.each(ctx, tx, q.routesNow(), true, give)
+				var w where
+				if err := s.only(&w); err != nil {
+					return err
+				}
+				return s.each(ctx, tx, q.routesNow(w), true, give)
 			}
 			return s.eachAt(ctx, tx, q, give)
 		})
@@ -373,8 +409,7 @@ func (q *Query) order() string {
 	return " ORDER BY n.plen DESC"
 }
 
-func (q *Query) routesNow() statementText {
-	var w where
+func (q *Query) routesNow(w where) statementText {
 	q.nlri(&w)
 	return statementText{
 		"SELECT c.change, " + columnsOfRow + ", " + columnsOfAttr + q.fromNLRI("route") + joinAttr + w.String() + q.order(), w.args,
@@ -387,10 +422,14 @@ func (r *Reader) History(ctx context.Context, q Query) iter.Seq2[Change, error] 
 	return func(yield func(Change, error) bool) {
 		left := q.Limit
 		err := r.read(ctx, q, func(tx *sql.Tx, s *speakers) error {
+			var w where
+			if err := s.only(&w); err != nil {
+				return err
+			}
 			var longestOf longest
 			if q.Prefix.IsValid() && q.Match == MatchLongest {
 				longestOf = longest{}
-				err := s.each(ctx, tx, q.lengths(), false, func(w *who, r *row) error {
+				err := s.each(ctx, tx, q.lengths(w), false, func(w *who, r *row) error {
 					longestOf.keep(w.rib, r)
 					return nil
 				})
@@ -398,13 +437,13 @@ func (r *Reader) History(ctx context.Context, q Query) iter.Seq2[Change, error] 
 					return err
 				}
 			}
-			return s.each(ctx, tx, q.history(), true, func(w *who, r *row) error {
+			return s.each(ctx, tx, q.history(w), true, func(w *who, r *row) error {
 				if longestOf != nil && !longestOf.keep(w.rib, r) || !q.attributes(&r.attrs) {
 					return nil
 				}
 				c := Change{
-					RouteKey: w.key(r), Action: bgp.Action(r.code & codeAction).String(), Cause: event.Cause(r.code >> causeShift).String(),
-					Changed: r.code&codeChanged != 0, Attributes: r.attrs,
+					RouteKey: w.key(r), Action: bgp.Action(r.code & history.CodeAction).String(), Cause: event.Cause(r.code >> history.CauseShift).String(),
+					Changed: r.code&history.CodeChanged != 0, Attributes: r.attrs,
 				}
 				if !yield(c, nil) {
 					return errEnough
@@ -431,8 +470,7 @@ func (q *Query) window(w *where) {
 	}
 }
 
-func (q *Query) history() statementText {
-	var w where
+func (q *Query) history(w where) statementText {
 	order := " ORDER BY c.id"
 	if q.Newest {
 		order += " DESC"
@@ -454,19 +492,17 @@ func (q *Query) history() statementText {
 }
 
 // lengths finds which RIB has which lengths in the window of time.
-func (q *Query) lengths() statementText {
-	var w where
+func (q *Query) lengths(w where) statementText {
 	q.nlri(&w)
 	q.window(&w)
 	return statementText{"SELECT c.id, " + columnsOfRow + q.fromNLRI("route_change") + w.String() + q.order(), w.args}
 }
 
 // at finds the changes of state up to q.At, NLRI after NLRI.
-func (q *Query) at() statementText {
-	var w where
+func (q *Query) at(w where) statementText {
 	q.nlri(&w)
 	w.add("c.received <= ?", q.At.UnixMicro())
-	w.add(fmt.Sprintf("c.code & %d <> 0", codeReal))
+	w.add(fmt.Sprintf("c.code & %d <> 0", history.CodeReal))
 	order := ", c.nlri"
 	if q.order() == "" {
 		order = " ORDER BY c.nlri"

@@ -4,31 +4,11 @@ import (
 	"cmp"
 	"database/sql/driver"
 	"slices"
-	"strconv"
 
 	"github.com/ribtap/ribtap/bgp"
 	"github.com/ribtap/ribtap/event"
-	"github.com/ribtap/ribtap/internal/wire"
+	"github.com/ribtap/ribtap/history"
 )
-
-// The column code of route_change and route.
-const (
-	codeAction = 3 // bgp.Action
-	marksShift = 2 // event.Mark
-	causeShift = 8 // event.Cause
-
-	codeChanged = int64(event.MarkChanged) << marksShift
-	codeState   = int64(event.MarkState) << marksShift
-	// codeReal is what a change of the state has at least one of.
-	codeReal = codeChanged | codeState
-)
-
-// positionBits is the size of the position in a route_change's number. No
-// UPDATE of 65,535 octets holds more routes.
-const positionBits = 16
-
-// noPathID stands in path_id for a route without path identifier.
-const noPathID = -1
 
 // stagedMost bounds how many changes of current routes are collected before
 // they are written, in the order of the table instead of that of the wire.
@@ -119,60 +99,42 @@ func (t *routes) reset() error {
 	return nil
 }
 
-// wanted reports whether a route with the mark gets a row.
-func (t *routes) wanted(m event.Mark) bool { return t.all || m != 0 }
-
-// anyWanted reports whether any route of the event may get a row.
-func (t *routes) anyWanted(e *event.Event) bool {
-	return t.all || slices.ContainsFunc(e.Marks, func(m event.Mark) bool { return m != 0 })
-}
-
-// route writes the rows of a KindRoute event.
-func (s *Sink) route(e *event.Event) error {
+// Route implements history.Store.
+func (s *Sink) Route(e *event.Event) error {
 	t := &s.routes
-	if e.Flags&event.FlagDropped == 0 && !t.anyWanted(e) {
+	if e.Flags&event.FlagDropped == 0 && !history.AnyWanted(e, t.all) {
 		return nil
 	}
 	t.update.Parse(e.PDU, e.Session)
 	if e.Flags&event.FlagDropped != 0 || t.update.Verdict() == bgp.VerdictSessionReset {
-		return s.anomaly(e, anomalyUnreadable, t.finding())
+		return s.Anomaly(e, history.AnomalyUnreadable, history.Unreadable(&t.update))
 	}
 	who, err := s.who.speaker(e)
 	if err != nil {
 		return err
 	}
-	row := staged{rib: who.rib.id, speaker: who.id, received: micros(e.Received), delta: delta(e)}
-	row.late = (e.Source == event.SourceMRT || e.Cause == event.CauseImport) && row.received < who.rib.last
-	s.attrs.begin()
+	row := staged{rib: who.rib.id, speaker: who.id, received: history.Micros(e.Received), delta: history.Delta(e)}
+	row.late = history.Late(e, who.rib.last)
+	s.attrs.read.Begin()
 	rows := 0
 	it := t.update.Routes()
 	for i := 0; it.Next(); i++ {
 		m := e.Mark(i)
-		if !t.wanted(m) {
+		if m == 0 && !t.all {
 			continue
 		}
-		if i >= 1<<positionBits {
-			return s.anomaly(e, anomalyRefused, "more than 65,536 routes")
+		if i >= 1<<history.PositionBits {
+			return s.Anomaly(e, history.AnomalyRefused, "more than 65,536 routes")
 		}
-		row.change = int64(e.Sequence)<<positionBits | int64(i)
+		row.change = int64(e.Sequence)<<history.PositionBits | int64(i)
 		if err := s.oneRoute(e, it.Route(), m, row); err != nil {
 			return err
 		}
 		rows++
 	}
 	s.who.heard(who.rib, row.received)
-	s.uncounted.row("route_change", rows)
+	s.uncounted.Row("route_change", rows)
 	return s.considerBulk()
-}
-
-// finding says why no routes may be taken from the UPDATE.
-func (t *routes) finding() string {
-	for _, f := range t.update.Findings() {
-		if f.Verdict == bgp.VerdictSessionReset {
-			return f.Reason
-		}
-	}
-	return "the routes do not count"
 }
 
 // oneRoute writes the rows of one route; row has what is the event's.
@@ -181,18 +143,15 @@ func (s *Sink) oneRoute(e *event.Event, r *bgp.Route, m event.Mark, row staged) 
 	if row.nlri, err = s.nlris.id(&r.NLRI); err != nil {
 		return err
 	}
-	row.pathID = noPathID
-	if r.NLRI.HasPathID {
-		row.pathID = int64(r.NLRI.PathID)
-	}
-	row.code = int64(r.Action)&codeAction | int64(m)<<marksShift | int64(e.RouteCause(r))<<causeShift
+	row.pathID = history.PathID(&r.NLRI)
+	row.code = history.Code(e, r, m)
 	if r.Action == bgp.Announce {
-		id, err := s.attrs.of(&t.update, e.Session, r, e.Peer.LocalASN, e.Peer.ASN)
+		id, err := s.attrs.of(e, &t.update, r)
 		if err != nil {
 			return err
 		}
 		row.attr = id
-		row.labels = t.labelText(r.NLRI.Labels)
+		row.labels = t.labels(r.NLRI.Labels)
 	}
 	err = t.change.add(row.change, row.received, row.delta, row.speaker, row.nlri, row.pathID, row.code, row.attr, row.labels)
 	if err != nil {
@@ -201,7 +160,7 @@ func (s *Sink) oneRoute(e *event.Event, r *bgp.Route, m event.Mark, row staged) 
 	if err := t.cover(row.change, row.received); err != nil {
 		return err
 	}
-	if row.code&codeReal == 0 {
+	if row.code&history.CodeReal == 0 {
 		return nil
 	}
 	t.stage = append(t.stage, row)
@@ -211,20 +170,13 @@ func (s *Sink) oneRoute(e *event.Event, r *bgp.Route, m event.Mark, row staged) 
 	return s.flushRoutes()
 }
 
-// labelText is the label stack as decimal numbers, top first; null for none.
-func (t *routes) labelText(fields []byte) driver.Value {
+// labels is the column of that name.
+func (t *routes) labels(fields []byte) driver.Value {
 	if len(fields) == 0 {
 		return nil
 	}
-	const lowBits = 4 // traffic class and bottom of stack (RFC 3032 §2.1)
-	t.text = t.text[:0]
-	for c := wire.NewCursor(fields); c.Len() >= 3; {
-		if len(t.text) > 0 {
-			t.text = append(t.text, ' ')
-		}
-		t.text = strconv.AppendUint(t.text, uint64(c.Uint24()>>lowBits), 10)
-	}
-	return textOrNull(t.text)
+	t.text = history.AppendLabels(t.text[:0], fields)
+	return history.TextOrNull(t.text)
 }
 
 // flushRoutes writes what is staged and what the inserters hold.
@@ -284,7 +236,7 @@ func (r *staged) sameRoute(o *staged) bool {
 }
 
 func (t *routes) write(r *staged) error {
-	announce := r.code&codeAction == int64(bgp.Announce)
+	announce := r.code&history.CodeAction == int64(bgp.Announce)
 	switch {
 	case r.late:
 		return t.writeLate(r, announce)

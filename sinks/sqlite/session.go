@@ -2,11 +2,9 @@ package sqlite
 
 import (
 	"database/sql/driver"
-	"strconv"
 
-	"github.com/ribtap/ribtap/bgp"
 	"github.com/ribtap/ribtap/event"
-	"github.com/ribtap/ribtap/internal/wire"
+	"github.com/ribtap/ribtap/history"
 )
 
 // sessions writes what is not about routes.
@@ -16,7 +14,6 @@ type sessions struct {
 	routerUp, routerDown        *statement
 	findUp, addGap, addImport   *statement
 	stat                        *inserter
-	text                        []byte
 }
 
 func (t *sessions) prepare(c driver.Conn) (err error) {
@@ -46,308 +43,121 @@ func (t *sessions) prepare(c driver.Conn) (err error) {
 	})
 }
 
-// reasonText is the reason of an end in words: the router's if it gave one,
-// else what the collector concluded.
-func reasonText(e *event.Event) driver.Value {
-	if t := e.ReasonText(); t != "" {
-		return t
-	}
-	if e.Text != "" {
-		return clean(e.Text)
-	}
-	if e.Flags&event.FlagInferred != 0 {
-		return e.Cause.String()
-	}
-	return "reason " + strconv.Itoa(int(e.Reason))
-}
-
-func inferred(e *event.Event) bool { return e.Flags&event.FlagInferred != 0 }
-
-// routerEvent writes the rows of KindRouterUp and KindRouterDown.
-func (s *Sink) routerEvent(e *event.Event) error {
+// RouterEvent implements history.Store.
+func (s *Sink) RouterEvent(e *event.Event) error {
 	id, err := s.who.router(e.Router)
 	if err != nil {
 		return err
 	}
-	r, received, what := e.Router, micros(e.Received), "up"
-	var code, reason driver.Value
-	if e.Kind == event.KindRouterDown {
-		what, reason = "down", reasonText(e)
-		if !inferred(e) {
-			code = int64(e.Reason)
-		}
-	} else {
-		reason = clean(e.Text)
-	}
-	err = s.sessions.routerEvent.exec(int64(e.Sequence), received, id, what, int64(e.Cause), inferred(e), code, reason,
-		int64(r.Session), clean(r.SysName), clean(r.SysDescr))
+	row, received := history.ReadRouterEvent(e), history.Micros(e.Received)
+	err = s.sessions.routerEvent.exec(int64(e.Sequence), received, id, row.Event, row.Cause, row.Inferred, row.ReasonCode,
+		row.Reason, row.Session, row.SysName, row.SysDescr)
 	if err != nil {
 		return err
 	}
-	s.uncounted.row("router_event", 1)
+	s.uncounted.Row("router_event", 1)
 	if e.Kind == event.KindRouterUp {
-		err = s.sessions.routerUp.exec(id, received, int64(r.Session), clean(r.SysName), clean(r.SysDescr))
+		err = s.sessions.routerUp.exec(id, received, row.Session, row.SysName, row.SysDescr)
 	} else {
-		err = s.sessions.routerDown.exec(id, received, int64(r.Session), reason)
+		err = s.sessions.routerDown.exec(id, received, row.Session, row.Reason)
 	}
 	return err
 }
 
-// opened is what a Peer Up says; the zero value for all other events.
-type opened struct {
-	localPort, remotePort driver.Value
-	holdTime              driver.Value
-	sent, received        driver.Value // capabilities in words
-}
-
-// readOpens reads both OPENs of a Peer Up. A router took them, so what can be
-// read of a faulty one is shown.
-func (t *sessions) readOpens(e *event.Event) (o opened) {
-	if e.Kind != event.KindPeerUp {
-		return o
-	}
-	if e.Source == event.SourceBMP {
-		o.localPort, o.remotePort = ports(e.Head)
-	}
-	hold := [2]uint16{}
-	for i, msg := range [...][]byte{e.Sent, e.PDU} {
-		if len(msg) == 0 {
-			continue
-		}
-		// The error is about values that the router accepted.
-		open, _ := bgp.ParseOpen(msg)
-		hold[i] = open.HoldTime
-		t.text = bgp.AppendCapabilities(t.text[:0], &open)
-		if i == 0 {
-			o.sent = textOrNull(t.text)
-		} else {
-			o.received = textOrNull(t.text)
-		}
-	}
-	if len(e.Sent) > 0 && len(e.PDU) > 0 {
-		// RFC 4271 §4.2: the smaller one holds; 0 is for ever.
-		o.holdTime = int64(min(hold[0], hold[1]))
-	}
-	return o
-}
-
-// ports reads the ports of a BMP Peer Up (RFC 7854 §4.10) from what stands
-// before its OPENs.
-func ports(head []byte) (local, remote driver.Value) {
-	const before = 6 + 42 + 16 // common header, per-peer header, local address
-	c := wire.NewCursor(head)
-	c.Skip(before)
-	l, r := c.Uint16(), c.Uint16()
-	if !c.OK() {
-		return nil, nil
-	}
-	return orNull(l), orNull(r)
-}
-
-// notification is a NOTIFICATION for its columns.
-type notification struct{ code, subcode, text driver.Value }
-
-// readNotification reads the NOTIFICATION of a Peer Down, or one that an MRT
-// file holds as a message of a session.
-func (t *sessions) readNotification(e *event.Event) (n notification) {
-	down := e.Kind == event.KindPeerDown && len(e.PDU) > 0
-	if !down && (e.Kind != event.KindState || bgp.MessageType(e.PDU) != bgp.MessageNotification) {
-		return n
-	}
-	msg, err := bgp.ParseNotification(e.PDU)
-	if err != nil {
-		n.text = clean(err.Error())
-		return n
-	}
-	t.text = msg.AppendText(t.text[:0])
-	return notification{int64(msg.Code), int64(msg.Subcode), clean(string(t.text))}
-}
-
-var peerEventNames = map[event.Kind]string{
-	event.KindPeerUp: "up", event.KindPeerDown: "down", event.KindState: "state",
-}
-
-// peerEvent writes the rows of KindPeerUp, KindPeerDown and KindState. A
-// KEEPALIVE in an MRT file is no event of a session's history.
-func (s *Sink) peerEvent(e *event.Event) error {
-	if e.Kind == event.KindState && bgp.MessageType(e.PDU) == bgp.MessageKeepalive {
-		return nil
-	}
+// PeerEvent implements history.Store.
+func (s *Sink) PeerEvent(e *event.Event) error {
 	who, err := s.who.speaker(e)
 	if err != nil {
 		return err
 	}
-	t, p := &s.sessions, e.Peer
-	open := t.readOpens(e)
-	said := t.readNotification(e)
-	var code, reason, fsm driver.Value
-	if e.Kind == event.KindPeerDown {
-		reason = reasonText(e)
-		if !inferred(e) {
-			code = int64(e.Reason)
-			fsm = orNull(e.FSMCode)
-		}
-	} else if reason = clean(e.Text); e.Kind == event.KindState && len(e.PDU) > 0 {
-		reason = bgp.MessageName(bgp.MessageType(e.PDU))
-	}
-	var sentOpen, receivedOpen driver.Value
-	if e.Kind == event.KindPeerUp {
-		sentOpen, receivedOpen = bytesOrNull(e.Sent), bytesOrNull(e.PDU)
-	}
-	local := clean(addrText(p.LocalAddress))
-	err = t.peerEvent.exec(int64(e.Sequence), micros(e.Received), delta(e), who.id, peerEventNames[e.Kind], int64(e.Cause),
-		inferred(e), code, reason, fsm, said.code, said.subcode, said.text, orNull(p.Epoch), local, orNull(p.LocalASN),
-		open.localPort, open.remotePort, clean(p.Table), open.holdTime, open.sent, open.received, sentOpen, receivedOpen)
+	t, row := &s.sessions, history.ReadPeerEvent(e)
+	err = t.peerEvent.exec(int64(e.Sequence), history.Micros(e.Received), history.Delta(e), who.id, row.Event, row.Cause,
+		row.Inferred, row.ReasonCode, row.Reason, row.FSMCode, row.NotificationCode, row.NotificationSubcode, row.Notification,
+		row.Epoch, row.LocalAddress, row.LocalASN, row.LocalPort, row.RemotePort, row.Table, row.HoldTime,
+		row.SentCapabilities, row.ReceivedCapabilities, row.SentOpen, row.ReceivedOpen)
 	if err != nil {
 		return err
 	}
-	s.uncounted.row("peer_event", 1)
+	s.uncounted.Row("peer_event", 1)
 	now, err := t.stateOf(who.peer)
-	if err != nil || e.Kind == event.KindState || e.Source == event.SourceMRT && micros(e.Received) < now.since {
+	if err != nil {
 		return err
 	}
-	if e.Kind == event.KindPeerUp {
-		err = t.peerUp.exec(who.id, now.ups(e), now.sinceUp(e), int64(e.Router.Session), orNull(p.Epoch), local,
-			orNull(p.LocalASN), open.localPort, open.remotePort, clean(p.Table), open.holdTime, open.sent, open.received, who.peer)
-		return err
+	next, changed := now.After(e)
+	switch {
+	case !changed:
+	case e.Kind == event.KindPeerUp:
+		err = t.peerUp.exec(who.id, next.Up, next.Since, next.Session, row.Epoch, row.LocalAddress, row.LocalASN, row.LocalPort,
+			row.RemotePort, row.Table, row.HoldTime, row.SentCapabilities, row.ReceivedCapabilities, who.peer)
+	default:
+		err = t.peerDown.exec(next.Up, next.Since, row.DownReason(), who.peer)
 	}
-	if now.session != 0 && now.session != int64(e.Router.Session) {
-		// An older connection of the router ends; the peer is up on a newer one.
-		return nil
-	}
-	if said.text != nil {
-		reason = said.text
-	}
-	err = t.peerDown.exec(now.downs(e), micros(e.Received), reason, who.peer)
 	return err
 }
 
-// peerState is the state columns of peer.
-type peerState struct{ up, since, session, epoch int64 }
-
-func (t *sessions) stateOf(peer int64) (p peerState, err error) {
+func (t *sessions) stateOf(peer int64) (p history.PeerState, err error) {
 	var row [4]driver.Value
 	_, err = t.findUp.query(row[:], peer)
-	for i, to := range [...]*int64{&p.up, &p.since, &p.session, &p.epoch} {
+	for i, to := range [...]*int64{&p.Up, &p.Since, &p.Session, &p.Epoch} {
 		*to, _ = row[i].(int64)
 	}
 	return p, err
 }
 
-// ups is the column up after a Peer Up, which is for one RIB view: a bit each,
-// and bit 0 for a source that does not say.
-func (p peerState) ups(e *event.Event) int64 {
-	if p.epoch != int64(e.Peer.Epoch) || p.session != int64(e.Router.Session) {
-		p.up = 0
-	}
-	return p.up | 1<<e.RIB
-}
-
-// sinceUp is the column since after a Peer Up: a further view of a session
-// that is up does not begin it anew.
-func (p peerState) sinceUp(e *event.Event) int64 {
-	if p.ups(e) != 1<<e.RIB {
-		return p.since
-	}
-	return micros(e.Received)
-}
-
-// reasonDeconfigured ends one view, not the session (RFC 7854 §4.9).
-const reasonDeconfigured = 5
-
-// downs is the column up after a Peer Down.
-func (p peerState) downs(e *event.Event) int64 {
-	if !inferred(e) && e.Reason == reasonDeconfigured {
-		return p.up &^ (1 << e.RIB)
-	}
-	return 0
-}
-
-// stats writes the rows of a KindStats event.
-func (s *Sink) stats(e *event.Event) error {
+// Stats implements history.Store.
+func (s *Sink) Stats(e *event.Event) error {
 	who, err := s.who.speaker(e)
 	if err != nil {
 		return err
 	}
 	for i := range e.Stats {
-		if i >= 1<<positionBits {
-			return s.anomaly(e, anomalyRefused, "more than 65,536 statistics")
+		if i >= 1<<history.PositionBits {
+			return s.Anomaly(e, history.AnomalyRefused, "more than 65,536 statistics")
 		}
-		st := &e.Stats[i]
-		var family, value driver.Value
-		if st.Family != 0 {
-			family = st.Family.String()
-		}
-		if st.OK {
-			value = gauge(st.Value)
-		}
-		err := s.sessions.stat.add(int64(e.Sequence)<<positionBits|int64(i), micros(e.Received), delta(e), who.id,
-			int64(st.Type), clean(st.Name), family, value, bytesOrNull(st.Raw))
+		st := history.ReadStat(&e.Stats[i])
+		err := s.sessions.stat.add(int64(e.Sequence)<<history.PositionBits|int64(i), history.Micros(e.Received), history.Delta(e),
+			who.id, int64(e.Stats[i].Type), st.Name, st.Family, gauge(st.Value), st.Raw)
 		if err != nil {
 			return err
 		}
 	}
-	s.uncounted.row("peer_stat", len(e.Stats))
+	s.uncounted.Row("peer_stat", len(e.Stats))
 	err = s.sessions.peerStats.exec(int64(e.Sequence), who.peer)
 	return err
 }
 
-// gap writes the row of a KindGap event.
-func (s *Sink) gap(e *event.Event) error {
+// Gap implements history.Store.
+func (s *Sink) Gap(e *event.Event) error {
 	router, err := s.who.routerOrNull(e.Router)
 	if err != nil {
 		return err
 	}
-	var lost driver.Value
-	if e.Lost > 0 {
-		lost = gauge(e.Lost)
-	}
-	err = s.sessions.addGap.exec(int64(e.Sequence), micros(e.Received), s.who.collector, router, int64(e.Cause), lost,
-		orNull(micros(e.Start)), orNull(micros(e.End)), clean(e.Text))
-	s.uncounted.row("gap", 1)
+	err = s.sessions.addGap.exec(int64(e.Sequence), history.Micros(e.Received), s.who.collector, router, int64(e.Cause),
+		gauge(history.Lost(e)), history.OrNull(history.Micros(e.Start)), history.OrNull(history.Micros(e.End)), history.Clean(e.Text))
+	s.uncounted.Row("gap", 1)
 	return err
 }
 
-// imported writes the row of a KindImport event.
-func (s *Sink) imported(e *event.Event) error {
+// Import implements history.Store.
+func (s *Sink) Import(e *event.Event) error {
 	router, err := s.who.routerOrNull(e.Router)
 	if err != nil {
 		return err
 	}
-	err = s.sessions.addImport.exec(int64(e.Sequence), micros(e.Received), s.who.collector, router, clean(e.Text))
-	s.uncounted.row("import", 1)
+	err = s.sessions.addImport.exec(int64(e.Sequence), history.Micros(e.Received), s.who.collector, router, history.Clean(e.Text))
+	s.uncounted.Row("import", 1)
 	return err
 }
 
-// Reasons of anomalies, as metrics have them.
-const (
-	anomalyUnknown    = "unknown-message"
-	anomalyUnreadable = "unreadable-update"
-	anomalyRefused    = "refused"
-)
-
-// anomaly keeps an event as it came.
-func (s *Sink) anomaly(e *event.Event, reason, text string) error {
-	var router, routerAddress, peerAddress driver.Value
-	if e.Router != nil {
-		router, routerAddress = clean(e.Router.Name), clean(addrText(e.Router.Address))
-	}
-	if e.Peer != nil {
-		peerAddress = clean(addrText(e.Peer.Address))
-	}
-	if text == "" {
-		text = reason
-	}
-	raw := make([]byte, 0, len(e.Head)+len(e.Sent)+len(e.PDU)+len(e.Tail))
-	for _, part := range [...][]byte{e.Head, e.Sent, e.PDU, e.Tail} {
-		raw = append(raw, part...)
-	}
-	id, _, err := s.addAnomaly.integer(int64(e.Sequence), micros(e.Received), s.who.collector, router, routerAddress, peerAddress,
-		e.Kind.String(), clean(text), bytesOrNull(raw))
+// Anomaly implements history.Store.
+func (s *Sink) Anomaly(e *event.Event, reason, text string) error {
+	row := history.ReadAnomaly(e, reason, text)
+	id, _, err := s.addAnomaly.integer(int64(e.Sequence), history.Micros(e.Received), s.who.collector, row.Router, row.RouterAddress,
+		row.PeerAddress, row.Kind, row.Reason, row.Raw)
 	if err != nil {
 		return err
 	}
-	s.uncounted.anomaly(reason)
+	s.uncounted.Anomaly(reason)
 	err = s.trimAnomalies.exec(id - int64(s.cfg.Anomalies))
 	return err
 }

@@ -7,13 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/ribtap/ribtap/event"
+	"github.com/ribtap/ribtap/history"
 )
 
 // Sink writes events into the history. One goroutine at a time calls its
@@ -39,7 +39,7 @@ type Sink struct {
 	readPosition, writePosition *statement
 	addAnomaly, trimAnomalies   *statement
 
-	uncounted uncounted
+	uncounted history.Counts
 }
 
 // New returns a Sink that is not open yet. Its metrics are registered in reg.
@@ -52,10 +52,10 @@ func New(cfg Config, log *slog.Logger, reg prometheus.Registerer) (*Sink, error)
 		return nil, fmt.Errorf("sqlite: %w", err)
 	}
 	s := &Sink{cfg: cfg, log: log, metrics: m}
-	s.who.collector = cleaned(cfg.Collector)
+	s.who.collector = history.Cleaned(cfg.Collector)
 	s.routes.all = cfg.Rows == RowsAll
-	s.nlris.known = newKnown(cfg.KnownNLRI)
-	s.attrs.known = newKnown(cfg.KnownAttrs)
+	s.nlris.known = history.NewKnown(cfg.KnownNLRI)
+	s.attrs.known = history.NewKnown(cfg.KnownAttrs)
 	return s, nil
 }
 
@@ -132,7 +132,10 @@ func (s *Sink) Close() error {
 		return nil
 	}
 	err := s.conn.Raw(func(any) error { return s.bulk.end() })
-	err = errors.Join(err, s.conn.Close(), s.db.Close())
+	// So that the file alone is the whole history for whoever copies it. Prepared
+	// statements keep SQLite from doing it by itself, readers may put it off.
+	_, cerr := s.conn.ExecContext(context.Background(), "PRAGMA wal_checkpoint(TRUNCATE)")
+	err = errors.Join(err, cerr, s.conn.Close(), s.db.Close())
 	s.conn, s.db = nil, nil
 	if err != nil {
 		return fmt.Errorf("sqlite: close: %w", err)
@@ -198,11 +201,11 @@ func (s *Sink) transaction(ctx context.Context, batch []event.Event, f func(cont
 		// A ROLLBACK fails when the error has rolled back already.
 		_ = s.rollback.exec()
 		s.bulk.on = s.bulk.was
-		s.uncounted.clear()
+		s.uncounted.Clear()
 		return errors.Join(err, s.reset())
 	}
 	s.position.Store(batch[len(batch)-1].Sequence)
-	s.uncounted.count(s.metrics)
+	s.metrics.count(&s.uncounted)
 	return nil
 }
 
@@ -283,7 +286,7 @@ func (s *Sink) instead(e *event.Event, reason error) error {
 	if err := s.reset(); err != nil {
 		return err
 	}
-	return s.anomaly(e, anomalyRefused, reason.Error())
+	return s.Anomaly(e, history.AnomalyRefused, reason.Error())
 }
 
 func (s *Sink) flush() error {
@@ -294,32 +297,14 @@ func (s *Sink) flush() error {
 }
 
 // event writes one event's rows, or hands them to an inserter.
-func (s *Sink) event(e *event.Event) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			stack := debug.Stack()
-			s.log.Error("sqlite: panic", "sequence", e.Sequence, "value", p, "stack", string(stack))
-			err = &panicError{value: p}
-		}
-	}()
-	switch e.Kind {
-	case event.KindRoute:
-		return s.route(e)
-	case event.KindRouterUp, event.KindRouterDown:
-		return s.routerEvent(e)
-	case event.KindPeerUp, event.KindPeerDown, event.KindState:
-		return s.peerEvent(e)
-	case event.KindStats:
-		return s.stats(e)
-	case event.KindGap:
-		return s.gap(e)
-	case event.KindImport:
-		return s.imported(e)
-	case event.KindUnknown:
-		return s.anomaly(e, anomalyUnknown, e.Text)
-	case event.KindMirror, event.KindRefresh:
-		// Of these the history keeps nothing; the stream and the MRT files do.
+func (s *Sink) event(e *event.Event) error {
+	err := history.Write(s, e)
+	if err == nil {
 		return nil
 	}
-	return s.anomaly(e, anomalyUnknown, "unknown kind of event")
+	var p *history.PanicError
+	if errors.As(err, &p) {
+		s.log.Error("sqlite: panic", "sequence", e.Sequence, "value", p.Value, "stack", string(p.Stack))
+	}
+	return err
 }

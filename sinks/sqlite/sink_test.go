@@ -207,6 +207,25 @@ func TestCancelledWriteLeavesNothing(t *testing.T) {
 	s.want(count, "2|2|2|1|0|3")
 }
 
+// TestCloseLeavesOneFile: after Close the file alone is the whole history.
+func TestCloseLeavesOneFile(t *testing.T) {
+	s := newStore(t)
+	s.write(routeEvent(0, announce(attributes([]uint32{65001}), prefixes("10.0.0.0/8")...)))
+	if err := s.sink.Close(); err != nil {
+		t.Fatal(err)
+	}
+	copied := filepath.Join(t.TempDir(), "copy.db")
+	b, err := os.ReadFile(s.path)
+	if err == nil {
+		err = os.WriteFile(copied, b, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.path = copied
+	s.want("SELECT prefix FROM routes", "10.0.0.0/8")
+}
+
 func TestReopenGoesOn(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "history.db")
 	set := attributes([]uint32{65001})

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"net/netip"
 	"strings"
 	"testing"
 
@@ -81,24 +80,6 @@ func TestRowsHaveTheViewsColumns(t *testing.T) {
 		if got := strings.Join(names, " "); got != viewColumns[view] {
 			t.Errorf("%s:\n got %s\nwant %s", view, got, viewColumns[view])
 		}
-	}
-}
-
-// open is an OPEN message with capabilities for IPv4 unicast and four-octet AS
-// numbers.
-func open(asn uint32, hold uint16, id string) []byte {
-	a := netip.MustParseAddr(id).As4()
-	caps := []byte{1, 4, 0, 1, 0, 1, 65, 4, byte(asn >> 24), byte(asn >> 16), byte(asn >> 8), byte(asn)}
-	body := append([]byte{4, byte(asn >> 8), byte(asn), byte(hold >> 8), byte(hold)}, a[:]...)
-	body = append(body, byte(2+len(caps)), 2, byte(len(caps)))
-	return message(1, append(body, caps...))
-}
-
-func peerUp(rib event.RIB) event.Event {
-	head := make([]byte, 64, 68)
-	return event.Event{
-		Kind: event.KindPeerUp, Source: event.SourceBMP, RIB: rib, Router: testRouter, Peer: testPeer,
-		Head: append(head, 0xc0, 0x01, 0, 179), Sent: open(65000, 90, "198.51.100.2"), PDU: open(65001, 180, "198.51.100.1"),
 	}
 }
 

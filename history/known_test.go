@@ -1,29 +1,29 @@
-package sqlite_test
+package history_test
 
 import (
 	"encoding/binary"
 	"testing"
 
-	"github.com/ribtap/ribtap/sinks/sqlite"
+	"github.com/ribtap/ribtap/history"
 )
 
 func keyOf(i int) []byte { return binary.BigEndian.AppendUint32([]byte("key"), uint32(i)) }
 
 func TestKnown(t *testing.T) {
-	k := sqlite.NewKnown(1 << 20)
-	k.Whole()
+	k := history.NewKnown(1 << 20)
+	k.Reset(true)
 	const n = 100_000
 	for i := range n {
-		if id := k.Find(keyOf(i)); id != 0 {
+		if id := k.Find(k.Fingerprint(keyOf(i))); id != 0 {
 			t.Fatalf("key %d is known as %d", i, id)
 		}
-		k.Add(keyOf(i), uint32(i+1))
+		k.Add(k.Fingerprint(keyOf(i)), uint32(i+1))
 	}
 	if !k.Complete() {
 		t.Error("not complete")
 	}
 	for i := range n {
-		if id := k.Find(keyOf(i)); id != uint32(i+1) {
+		if id := k.Find(k.Fingerprint(keyOf(i))); id != uint32(i+1) {
 			t.Fatalf("key %d is known as %d", i, id)
 		}
 	}
@@ -32,18 +32,18 @@ func TestKnown(t *testing.T) {
 // When there is no more room the key used least lately goes, and nothing is
 // taken for another.
 func TestKnownIsBounded(t *testing.T) {
-	k := sqlite.NewKnown(10_000)
-	k.Whole()
+	k := history.NewKnown(10_000)
+	k.Reset(true)
 	const n = 100_000
 	found := 0
 	for i := range n {
-		k.Add(keyOf(i), uint32(i+1))
-		if id := k.Find(keyOf(7)); i >= 7 && id != 8 {
+		k.Add(k.Fingerprint(keyOf(i)), uint32(i+1))
+		if id := k.Find(k.Fingerprint(keyOf(7))); i >= 7 && id != 8 {
 			t.Fatalf("a key in use was forgotten after %d, or is %d", i, id)
 		}
 	}
 	for i := range n {
-		switch k.Find(keyOf(i)) {
+		switch k.Find(k.Fingerprint(keyOf(i))) {
 		case uint32(i + 1):
 			found++
 		case 0:
@@ -64,16 +64,16 @@ func TestKnownIsBounded(t *testing.T) {
 
 // The memory of a full table is 32 MiB.
 func TestKnownSize(t *testing.T) {
-	k := sqlite.NewKnown(sqlite.DefaultConfig().KnownNLRI)
-	k.Whole()
+	k := history.NewKnown(3 << 20)
+	k.Reset(true)
 	for i := range 1_230_000 {
-		k.Add(keyOf(i), uint32(i+1))
+		k.Add(k.Fingerprint(keyOf(i)), uint32(i+1))
 	}
 	if !k.Complete() || k.Octets() > 60e6 {
 		t.Errorf("complete %v with %d octets", k.Complete(), k.Octets())
 	}
 	key := keyOf(77)
-	if n := testing.AllocsPerRun(100, func() { k.Find(key) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { k.Find(k.Fingerprint(key)) }); n != 0 {
 		t.Errorf("%v allocations a look-up", n)
 	}
 }
