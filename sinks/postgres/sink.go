@@ -1,0 +1,458 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/ribtap/ribtap/event"
+	"github.com/ribtap/ribtap/history"
+)
+
+// Sink writes events into the history. One goroutine at a time calls its
+// methods; Position may be called by all.
+type Sink struct {
+	cfg      Config
+	dsn      *pgx.ConnConfig
+	log      *slog.Logger
+	metrics  *metrics
+	position atomic.Uint64
+	// name tells this Sink from all others, and who it is to people.
+	name string
+	open bool
+
+	// part is how many events a transaction takes: fewer after a timeout, more
+	// again after each success, so that a slow server gets on.
+	part int
+
+	conn *pgx.Conn       // nil: to be connected
+	ctx  context.Context // of the attempt under way
+
+	who       identities
+	routes    routes
+	stats     copyRows
+	later     *pgx.Batch
+	anomalies int // rows of anomaly in later
+
+	days    days
+	keeping keeper
+
+	uncounted history.Counts
+}
+
+// New returns a Sink that is not open yet. Its metrics are registered in reg.
+func New(cfg Config, log *slog.Logger, reg prometheus.Registerer) (*Sink, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	dsn, err := parseDSN(cfg.DSN)
+	if err != nil {
+		return nil, err
+	}
+	m, err := newMetrics(reg)
+	if err != nil {
+		return nil, fmt.Errorf("postgres: %w", err)
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown host"
+	}
+	s := &Sink{cfg: cfg, dsn: dsn, log: log, metrics: m, part: partMost}
+	s.name = fmt.Sprintf("%s, process %d, since %s (%08x)", host, os.Getpid(), time.Now().UTC().Format(time.RFC3339), rand.Uint32())
+	s.routes.all = cfg.Rows == history.RowsAll
+	s.routes.init(cfg.KnownAttrs)
+	s.stats = copyRows{into: "COPY peer_stat (" + statColumns + ") FROM STDIN BINARY", columns: 10}
+	return s, nil
+}
+
+// Open connects, brings the schema up to date, makes this Sink the collector's
+// writer and finds the position. Its error is one line that says what to do.
+func (s *Sink) Open(ctx context.Context) error {
+	if s.open {
+		return errors.New("postgres: the store is open already")
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	defer cancel()
+	err := s.connect(ctx, true)
+	if err != nil {
+		s.hangUp()
+		return failed("open", explain(&s.dsn.Config, err))
+	}
+	s.open = true
+	s.days.next = time.Time{}
+	return nil
+}
+
+// connect readies a connection. first also takes the collector over from a
+// writer before.
+func (s *Sink) connect(ctx context.Context, first bool) (err error) {
+	if s.conn, err = connect(ctx, s.dsn); err != nil {
+		return err
+	}
+	s.metrics.connects.Inc()
+	if first {
+		if err := s.take(ctx); err != nil {
+			return err
+		}
+	}
+	if err := prepareSession(ctx, s.conn); err != nil {
+		return err
+	}
+	s.forget()
+	if err := s.days.load(ctx, s.conn); err != nil {
+		return err
+	}
+	return s.find(ctx)
+}
+
+// take brings the schema up to date and makes this Sink the writer.
+func (s *Sink) take(ctx context.Context) error {
+	if _, err := migrate(ctx, s.conn); err != nil {
+		return err
+	}
+	if err := nameNumbers(ctx, s.conn); err != nil {
+		return err
+	}
+	_, err := s.conn.Exec(ctx, "INSERT INTO collector (name, writer) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET writer = excluded.writer",
+		history.Cleaned(s.cfg.Collector), s.name)
+	return err
+}
+
+// find reads the position, and whether this Sink is still the writer.
+func (s *Sink) find(ctx context.Context) error {
+	var writer string
+	var at int64
+	err := s.conn.QueryRow(ctx, "SELECT id, sequence, coalesce(writer, '') FROM collector WHERE name = $1", history.Cleaned(s.cfg.Collector)).
+		Scan(&s.who.collector, &at, &writer)
+	switch {
+	case err != nil:
+		return err
+	case writer != s.name:
+		return fmt.Errorf("%w: %s", ErrOtherWriter, writer)
+	case uint64(at) < s.Position():
+		return fmt.Errorf("%w: it is at %d and was at %d; restart ribtap to fill it in from the stream", ErrWentBack, at, s.Position())
+	}
+	s.position.Store(uint64(at))
+	return nil
+}
+
+// forget drops what is not committed.
+func (s *Sink) forget() {
+	s.who.forget()
+	s.routes.forget()
+	s.stats.clear()
+	s.later, s.anomalies = &pgx.Batch{}, 0
+	s.uncounted.Clear()
+}
+
+// hangUp gives the connection up; the next Write makes another.
+func (s *Sink) hangUp() {
+	if s.conn != nil {
+		_ = hangUp(s.conn)
+		s.conn = nil
+	}
+}
+
+// Position implements event.Sink.
+func (s *Sink) Position() uint64 { return s.position.Load() }
+
+// Skip moves the position of a collector of which the store has nothing yet, so
+// that its history begins behind a sequence. It does nothing to any other.
+func (s *Sink) Skip(ctx context.Context, sequence uint64) error {
+	if !s.open {
+		return ErrClosed
+	}
+	if s.Position() > 0 || s.conn == nil {
+		return nil
+	}
+	_, err := s.conn.Exec(ctx, "UPDATE collector SET sequence = $1 WHERE id = $2 AND sequence = 0 AND writer = $3", int64(sequence), s.who.collector, s.name)
+	if err == nil {
+		err = s.find(ctx)
+	}
+	return failed("skip", err)
+}
+
+// Close ends the connection and waits for what runs besides.
+func (s *Sink) Close() error {
+	s.keeping.stop()
+	s.hangUp()
+	s.open = false
+	return nil
+}
+
+// Write implements event.Writer. Rows and the sequence of the last of their
+// events are committed together; events up to Position are passed over, so what
+// an attempt that failed half-way has committed counts once. An event that
+// the server refuses is kept in the view anomalies. After an error, an *Error,
+// the next call connects anew.
+func (s *Sink) Write(ctx context.Context, batch []event.Event) error {
+	if !s.open {
+		return ErrClosed
+	}
+	for i := range batch {
+		if batch[i].Sequence == 0 {
+			return ErrNotNumbered
+		}
+	}
+	for len(batch) > 0 {
+		n := min(len(batch), s.part)
+		if err := s.attempt(ctx, batch[:n]); err != nil {
+			return err
+		}
+		batch = batch[n:]
+	}
+	return nil
+}
+
+// partMost is the upper bound of Sink.part.
+const partMost = 1 << 20
+
+// attempt writes one part of a batch.
+func (s *Sink) attempt(ctx context.Context, batch []event.Event) error {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	defer cancel()
+	err := s.write(ctx, batch)
+	if err == nil {
+		s.part = min(s.part+s.part/4+1, partMost)
+		return nil
+	}
+	s.hangUp()
+	s.forget()
+	err = failed("write", err)
+	if reasonOf(err) == "timeout" {
+		s.part = max(len(batch)/2, 1)
+	}
+	return err
+}
+
+func (s *Sink) write(ctx context.Context, batch []event.Event) error {
+	if s.conn == nil || s.conn.IsClosed() {
+		if err := s.connect(ctx, false); err != nil {
+			return explain(&s.dsn.Config, err)
+		}
+	}
+	for len(batch) > 0 && batch[0].Sequence <= s.Position() {
+		batch = batch[1:]
+	}
+	if len(batch) == 0 {
+		return nil
+	}
+	s.maintain(ctx, time.Now())
+	if err := s.days.need(ctx, s.conn, batch); err != nil {
+		return err
+	}
+	err := s.transaction(ctx, batch, s.together)
+	if isPoison(err, !s.conn.IsClosed()) {
+		s.log.Warn("postgres: a batch is written in parts", "first", batch[0].Sequence, "events", len(batch), "error", err)
+		err = s.transaction(ctx, batch, s.isolate)
+	}
+	return err
+}
+
+// transaction writes the batch with f and its last sequence, or nothing.
+func (s *Sink) transaction(ctx context.Context, batch []event.Event, f func([]event.Event) error) error {
+	s.ctx, s.routes.merged = ctx, false
+	s.routes.today(dayOf(time.Now()))
+	last := batch[len(batch)-1].Sequence
+	tx, err := s.conn.Begin(ctx)
+	if err == nil {
+		if err = s.move(last); err == nil {
+			err = f(batch)
+		}
+		if err == nil {
+			start := time.Now()
+			err = tx.Commit(ctx)
+			s.metrics.commit.Observe(time.Since(start).Seconds())
+		}
+	}
+	if err != nil {
+		s.forget()
+		if tx != nil && !s.conn.IsClosed() {
+			err = errors.Join(err, ignoreClosed(tx.Rollback(ctx)))
+		}
+		return err
+	}
+	s.position.Store(last)
+	s.routes.committed()
+	s.metrics.count(&s.uncounted)
+	return nil
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, pgx.ErrTxClosed) {
+		return nil
+	}
+	return err
+}
+
+// errBehind says that a transaction of this Sink, whose end it did not learn,
+// was committed after all: the next attempt finds the position.
+var errBehind = errors.New("an earlier attempt was committed")
+
+// move moves the position to last, if it is where it was left.
+func (s *Sink) move(last uint64) error {
+	tag, err := s.conn.Exec(s.ctx, "UPDATE collector SET sequence = $1 WHERE id = $2 AND sequence = $3 AND writer = $4",
+		int64(last), s.who.collector, int64(s.Position()), s.name)
+	if err != nil || tag.RowsAffected() == 1 {
+		return err
+	}
+	if err := s.find(s.ctx); err != nil {
+		return err
+	}
+	return errBehind
+}
+
+// exec runs a statement of the transaction under way.
+func (s *Sink) exec(sql string) error {
+	_, err := s.conn.Exec(s.ctx, sql)
+	return err
+}
+
+func (s *Sink) speaker(e *event.Event) (speaker, error) {
+	if s.who.full() {
+		if err := s.flush(); err != nil {
+			return speaker{}, err
+		}
+		s.who.forget()
+	}
+	return s.who.speaker(s.ctx, s.conn, s.later, e)
+}
+
+// together writes the batch's rows.
+func (s *Sink) together(batch []event.Event) error {
+	for i := range batch {
+		if err := s.ctx.Err(); err != nil {
+			return err
+		}
+		if err := s.event(&batch[i]); err != nil {
+			return err
+		}
+	}
+	return s.flush()
+}
+
+// isolate writes the batch so that an event which the server refuses takes
+// nothing with it: a part that fails is halved.
+func (s *Sink) isolate(batch []event.Event) error {
+	if err := s.exec("SAVEPOINT part"); err != nil {
+		return err
+	}
+	before := history.Counts{Rows: maps.Clone(s.uncounted.Rows), Anomalies: maps.Clone(s.uncounted.Anomalies)}
+	err := s.together(batch)
+	if err == nil {
+		return s.exec("RELEASE part")
+	}
+	if !isPoison(err, !s.conn.IsClosed()) {
+		return err
+	}
+	// What is not flushed is this part's.
+	s.forget()
+	s.uncounted = before
+	if err := errors.Join(s.exec("ROLLBACK TO part"), s.exec("RELEASE part")); err != nil {
+		return err
+	}
+	if half := len(batch) / 2; half > 0 {
+		return errors.Join(s.isolate(batch[:half]), s.isolate(batch[half:]))
+	}
+	e := &batch[0]
+	s.log.Error("postgres: an event cannot be stored; it is kept in anomalies", "sequence", e.Sequence, "error", err)
+	if err := s.Anomaly(e, history.AnomalyRefused, err.Error()); err != nil {
+		return err
+	}
+	return s.flush()
+}
+
+// flush sends all that was collected.
+func (s *Sink) flush() error {
+	if err := s.flushRoutes(); err != nil {
+		return err
+	}
+	if err := s.stats.send(s.ctx, s.conn); err != nil {
+		return err
+	}
+	s.who.save(s.later)
+	if s.anomalies > 0 {
+		s.later.Queue(trimAnomalies, s.who.collector, s.cfg.Anomalies)
+		s.anomalies = 0
+	}
+	if s.later.Len() == 0 {
+		return nil
+	}
+	err := s.conn.SendBatch(s.ctx, s.later).Close()
+	s.later = &pgx.Batch{}
+	return err
+}
+
+// event writes one event's rows, or collects them.
+func (s *Sink) event(e *event.Event) error {
+	err := history.Write(s, e)
+	if err == nil {
+		return nil
+	}
+	var p *history.PanicError
+	if errors.As(err, &p) {
+		s.log.Error("postgres: panic", "sequence", e.Sequence, "value", p.Value, "stack", string(p.Stack))
+	}
+	return err
+}
+
+// Idle implements event.Idler: partitions are made ahead, and old ones dropped.
+func (s *Sink) Idle(ctx context.Context, now time.Time) error {
+	if !s.open {
+		return ErrClosed
+	}
+	if now.Before(s.days.next) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	defer cancel()
+	if s.conn == nil || s.conn.IsClosed() {
+		if err := s.connect(ctx, false); err != nil {
+			s.hangUp()
+			return failed("idle", explain(&s.dsn.Config, err))
+		}
+	}
+	s.maintain(ctx, now)
+	return nil
+}
+
+// keeper is the goroutine that drops old history; its owner is the Sink.
+type keeper struct {
+	cancel context.CancelFunc
+	wait   sync.WaitGroup
+	busy   atomic.Bool
+}
+
+func (k *keeper) stop() {
+	if k.cancel != nil {
+		k.cancel()
+	}
+	k.wait.Wait()
+	k.cancel = nil
+}
+
+// start runs f unless it is running.
+func (k *keeper) start(f func(context.Context)) {
+	if !k.busy.CompareAndSwap(false, true) {
+		return
+	}
+	if k.cancel != nil {
+		k.cancel()
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	k.cancel = cancel
+	k.wait.Go(func() {
+		defer k.busy.Store(false)
+		f(ctx)
+	})
+}
