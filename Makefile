@@ -45,23 +45,24 @@ golden-check: ## fail when `make golden` would change a golden file
 	scripts/golden.sh --check
 
 .PHONY: test-integration
-test-integration: ## tests against real BGP speakers and checkers
-	$(GO) test -tags integration -count=1 -timeout 15m ./internal/integration/...
+test-integration: ## tests against real BGP speakers, PostgreSQL, Apache Kafka and checkers
+	$(GO) test -tags integration -count=1 -timeout 20m ./internal/integration/... ./sinks/postgres/... ./sinks/kafka/...
 
 .PHONY: drill
 drill: ## order, completeness and crash drills of the real binary (RIBTAP_DRILL=full: the large ones)
 	$(GO) test -tags drill -count=1 -timeout 60m ./internal/drill/...
 
 .PHONY: test-deps
-test-deps: ## install the Debian packages that the integration tests run
+test-deps: ## install what the integration tests run: Debian packages, and Apache Kafka from Maven Central
 	scripts/install-test-deps.sh
+	scripts/install-kafka.sh
 
 .PHONY: lint
 lint: bin/golangci-lint ## go vet, formatting and the import arrows
 	$(GO) mod verify
 	bin/golangci-lint config verify
 	bin/golangci-lint run --allow-parallel-runners ./...
-	bin/golangci-lint run --allow-parallel-runners --build-tags integration,drill ./internal/...
+	bin/golangci-lint run --allow-parallel-runners --build-tags integration,drill ./internal/... ./sinks/...
 	bin/golangci-lint fmt --diff
 
 .PHONY: fmt

@@ -360,6 +360,13 @@ type Sink interface {
 	Position() uint64
 }
 
+// Reserver is a Sink that may have given events away beyond its Position.
+type Reserver interface {
+	// Reserved returns the last sequence that somebody may have seen, so that no
+	// other event is ever given it.
+	Reserved() uint64
+}
+
 // Idler is a Sink that has work to do on a quiet stream, such as turning a file
 // over when its interval is past.
 type Idler interface {

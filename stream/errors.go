@@ -27,7 +27,10 @@ func noSpace(err error) bool {
 // error says.
 func retryReason(err error) string {
 	var netErr net.Error
+	var told interface{ RetryReason() string }
 	switch {
+	case errors.As(err, &told): // the sink knows better
+		return told.RetryReason()
 	case errors.Is(err, context.Canceled):
 		return "canceled"
 	case errors.Is(err, context.DeadlineExceeded):

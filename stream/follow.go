@@ -107,8 +107,12 @@ func (l *Log) Follow(name string, w event.Writer, o FollowOptions) (*Follower, e
 	if err != nil {
 		l.log.Error("stream: a damaged cursor counts as none; its sink gets everything that is kept again", "sink", name, "error", err)
 	}
+	reserved := uint64(0)
 	if f.sink != nil {
 		c.committed = f.sink.Position()
+		if r, ok := w.(event.Reserver); ok {
+			reserved = r.Reserved()
+		}
 	}
 	f.position.Store(c.committed)
 	f.saved.Store(c.committed)
@@ -127,7 +131,7 @@ func (l *Log) Follow(name string, w event.Writer, o FollowOptions) (*Follower, e
 			f.start = c.committed + 1
 		}
 	}
-	l.floor = max(l.floor, c.committed)
+	l.floor = max(l.floor, c.committed, reserved)
 	l.followers[name] = f
 	l.mu.Unlock()
 	if c.start == 0 {

@@ -85,8 +85,8 @@ type StreamConfig struct {
 // SinksConfig configures the destinations.
 type SinksConfig struct {
 	SQLite   SQLiteConfig   `mapstructure:"sqlite" doc:"embedded SQL history"`
-	Postgres PostgresConfig `mapstructure:"postgres" doc:"PostgreSQL history (not in this version)"`
-	Kafka    KafkaConfig    `mapstructure:"kafka" doc:"Apache Kafka (not in this version)"`
+	Postgres PostgresConfig `mapstructure:"postgres" doc:"PostgreSQL history, 15 or later (docs/sql.md)"`
+	Kafka    KafkaConfig    `mapstructure:"kafka" doc:"Apache Kafka (docs/kafka.md)"`
 	MRT      MRTConfig      `mapstructure:"mrt" doc:"MRT archive (RFC 6396)"`
 }
 
@@ -99,17 +99,52 @@ type SQLiteConfig struct {
 
 // PostgresConfig configures the PostgreSQL history.
 type PostgresConfig struct {
-	DSN       string   `mapstructure:"dsn" doc:"connection string" secret:"true" later:"true"`
-	Retention Duration `mapstructure:"retention" doc:"drop history older than this; 0: keep" later:"true"`
-	Rows      string   `mapstructure:"rows" doc:"changes or all" later:"true"`
+	DSN       string   `mapstructure:"dsn" doc:"connection string, postgres://USER@HOST/DATABASE; empty: none. What it leaves out comes from PGPASSFILE and the like" secret:"true"`
+	Retention Duration `mapstructure:"retention" doc:"drop history older than this, in whole days; 0: keep"`
+	Rows      string   `mapstructure:"rows" doc:"changes: routes that changed something; all: every one received"`
+	From      string   `mapstructure:"from" doc:"where a new database begins: oldest (what the stream has) or now"`
 }
 
 // KafkaConfig configures the Kafka producer.
 type KafkaConfig struct {
-	Brokers []string `mapstructure:"brokers" doc:"host:port" later:"true"`
-	Topic   string   `mapstructure:"topic" doc:"topic" later:"true"`
-	Format  string   `mapstructure:"format" doc:"json, protobuf, obmp-raw or gobmp-json" later:"true"`
+	Brokers     []string       `mapstructure:"brokers" doc:"host:port of one broker or more; empty: none"`
+	Topic       string         `mapstructure:"topic" doc:"topic of the events; gobmp-json has GoBMP's topics instead"`
+	TopicPrefix string         `mapstructure:"topic_prefix" doc:"stands, with a dot, before GoBMP's topic names; empty: none"`
+	TopicState  string         `mapstructure:"topic_state" doc:"compacted topic of the current routes; empty: none"`
+	Format      string         `mapstructure:"format" doc:"json, protobuf, obmp-raw or gobmp-json"`
+	Raw         bool           `mapstructure:"raw" doc:"json: add the octets as they arrived, base64"`
+	Partitions  int            `mapstructure:"partitions" doc:"of a topic that is missing and therefore made"`
+	Replication int            `mapstructure:"replication" doc:"copies of a topic that is made; 0: the broker's default"`
+	Retention   Duration       `mapstructure:"retention" doc:"of a topic that is made; 0: the broker's default"`
+	Compression string         `mapstructure:"compression" doc:"zstd, gzip or none"`
+	TLS         KafkaTLSConfig `mapstructure:"tls" doc:"how to reach the brokers"`
+	SASL        SASLConfig     `mapstructure:"sasl" doc:"who to be there"`
+	From        string         `mapstructure:"from" doc:"where a new topic begins: oldest (what the stream has) or now"`
 }
+
+// KafkaTLSConfig secures the connections to the brokers.
+type KafkaTLSConfig struct {
+	Enabled    bool   `mapstructure:"enabled" doc:"use TLS"`
+	CA         string `mapstructure:"ca" doc:"PEM file of the authorities to trust; empty: the system's"`
+	Cert       string `mapstructure:"cert" doc:"client certificate chain, PEM file"`
+	Key        string `mapstructure:"key" doc:"its private key, PEM file"`
+	ServerName string `mapstructure:"server_name" doc:"name to verify; empty: the broker's address"`
+	Insecure   bool   `mapstructure:"insecure" doc:"accept any certificate"`
+}
+
+// SASLConfig authenticates to the brokers.
+type SASLConfig struct {
+	Mechanism    string `mapstructure:"mechanism" doc:"plain, scram-sha-256 or scram-sha-512; empty: none"`
+	Username     string `mapstructure:"username" doc:"user"`
+	Password     string `mapstructure:"password" doc:"password" secret:"true"`
+	PasswordFile string `mapstructure:"password_file" doc:"file with the password instead"`
+}
+
+// Values of sinks.NAME.from.
+const (
+	fromOldest = "oldest"
+	fromNow    = "now"
+)
 
 // MRTConfig configures the archive.
 type MRTConfig struct {
@@ -158,8 +193,11 @@ func DefaultConfig() Config {
 		Stream: StreamConfig{SyncInterval: Duration(100 * time.Millisecond), MaxSize: 64 << 30, OnFull: "block"},
 		Sinks: SinksConfig{
 			SQLite:   SQLiteConfig{Enabled: true, Rows: "changes"},
-			Postgres: PostgresConfig{Rows: "changes"},
-			Kafka:    KafkaConfig{Brokers: []string{}, Topic: "ribtap.events", Format: "json"},
+			Postgres: PostgresConfig{Rows: "changes", From: fromOldest},
+			Kafka: KafkaConfig{
+				Brokers: []string{}, Topic: "ribtap.events", Format: "json", Partitions: 6, Retention: Duration(7 * 24 * time.Hour),
+				Compression: "zstd", From: fromOldest,
+			},
 			MRT: MRTConfig{
 				Enabled: true, Layout: "ris", UpdatesInterval: Duration(5 * time.Minute),
 				RIBInterval: Duration(8 * time.Hour), Compression: "gzip",

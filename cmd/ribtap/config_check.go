@@ -15,6 +15,7 @@ import (
 
 	yaml "go.yaml.in/yaml/v3"
 
+	"github.com/ribtap/ribtap/history"
 	"github.com/ribtap/ribtap/sinks/mrtdump"
 	"github.com/ribtap/ribtap/sinks/sqlite"
 	"github.com/ribtap/ribtap/stream"
@@ -204,6 +205,9 @@ func (s *settings) check(keys []configKey, def *Config, problems *configError) {
 	}
 	oneOf("stream.on_full", s.Stream.OnFull, stream.OnFullBlock, stream.OnFullDrop)
 	oneOf("sinks.sqlite.rows", s.Sinks.SQLite.Rows, sqlite.RowsChanges, sqlite.RowsAll)
+	oneOf("sinks.postgres.rows", s.Sinks.Postgres.Rows, history.RowsChanges, history.RowsAll)
+	oneOf("sinks.postgres.from", s.Sinks.Postgres.From, fromOldest, fromNow)
+	oneOf("sinks.kafka.from", s.Sinks.Kafka.From, fromOldest, fromNow)
 	oneOf("sinks.mrt.layout", s.Sinks.MRT.Layout, mrtdump.LayoutRIS, mrtdump.LayoutRouteViews)
 	oneOf("sinks.mrt.compression", s.Sinks.MRT.Compression, mrtdump.CompressionGzip, mrtdump.CompressionZstd, mrtdump.CompressionNone)
 	oneOf("log.level", s.Log.Level, "debug", "info", "warn", "error")
@@ -216,6 +220,20 @@ func (s *settings) check(keys []configKey, def *Config, problems *configError) {
 	}
 	s.checkBMP(bad)
 	s.checkHTTP(bad)
+	if s.Sinks.Postgres.DSN != "" {
+		cfg := s.postgresConfig()
+		if err := cfg.Validate(); err != nil {
+			bad("sinks.postgres.dsn", "%s", strings.TrimPrefix(err.Error(), "postgres: "))
+		}
+	}
+	if len(s.Sinks.Kafka.Brokers) > 0 {
+		cfg := s.kafkaConfig()
+		if err := cfg.Validate(); err != nil {
+			for line := range strings.Lines(err.Error()) { // one a setting
+				bad("sinks.kafka.brokers", "%s", strings.TrimPrefix(strings.TrimSpace(line), "kafka: "))
+			}
+		}
+	}
 	if d := s.Stream.SyncInterval.Std(); d != 0 && d < time.Millisecond || d > time.Minute {
 		bad("stream.sync_interval", "%v is neither 0, for every write, nor between 1ms and 1m", d)
 	}

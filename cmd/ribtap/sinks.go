@@ -26,7 +26,15 @@ var sinkTable = [...]struct {
 	open func(ctx context.Context, n *node) (sink event.Sink, end func() error, err error)
 }{
 	{"sqlite", openSQLite},
+	{"postgres", openPostgres},
+	{"kafka", openKafka},
 	{"mrt", openMRT},
+}
+
+// fromNow says that a sink without a position begins with the next event
+// instead of with the oldest that the stream has.
+func (s *settings) fromNow(sink string) bool {
+	return sink == "postgres" && s.Sinks.Postgres.From == fromNow || sink == "kafka" && s.Sinks.Kafka.From == fromNow
 }
 
 // openSinks opens what the configuration wants and has it follow the stream.
@@ -39,7 +47,7 @@ func (n *node) openSinks(ctx context.Context, grace time.Duration) error {
 		if sink == nil {
 			continue
 		}
-		f, err := n.stream.Follow(row.name, sink, stream.FollowOptions{Grace: grace})
+		f, err := n.stream.Follow(row.name, sink, stream.FollowOptions{Grace: grace, FromNow: n.s.fromNow(row.name)})
 		n.sinks = append(n.sinks, &openSink{name: row.name, sink: sink, follower: f, close: end})
 		if err != nil {
 			return err

@@ -14,7 +14,7 @@ import (
 	"github.com/ribtap/ribtap/history/historytest"
 )
 
-var update = flag.Bool("update", false, "write the plans in testdata/sql.md anew")
+var update = flag.Bool("update", false, "write the plans in docs/sql-postgres.md anew")
 
 // lookingGlass is a store with enough in it for plans to be those of a large one:
 // all in one partition, because one of a few rows is read whole.
@@ -31,10 +31,10 @@ func lookingGlass(t *testing.T) *store {
 	return s
 }
 
-// TestDocumentedQueries runs every query of testdata/sql.md, the PostgreSQL form
+// TestDocumentedQueries runs every query of docs/sql-postgres.md, the PostgreSQL form
 // of docs/sql.md's questions, and compares the plan that stands below it.
 func TestDocumentedQueries(t *testing.T) {
-	const path = "testdata/sql.md"
+	const path = "../../docs/sql-postgres.md"
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)

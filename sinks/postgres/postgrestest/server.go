@@ -217,6 +217,9 @@ func (s *Server) processes(tb testing.TB) []int {
 	return pids
 }
 
+// Kill ends the server in immediate mode, as a crash would, until Restart.
+func (s *Server) Kill() { s.quit() }
+
 // Restart ends the server in immediate mode, as a crash would, and starts it.
 func (s *Server) Restart(tb testing.TB) {
 	tb.Helper()
