@@ -15,6 +15,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/ribtap/ribtap/sinks/kafka/kafkatest"
+	"github.com/ribtap/ribtap/sinks/postgres/postgrestest"
 )
 
 // scale returns small, or full with RIBTAP_DRILL=full.
@@ -44,7 +47,8 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	code := m.Run()
+	code := kafkatest.Main(m)
+	postgrestest.Stop()
 	if binDir != "" {
 		_ = os.RemoveAll(binDir)
 	}
