@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -21,6 +22,8 @@ import (
 	"github.com/ribtap/ribtap/bgp"
 	"github.com/ribtap/ribtap/event"
 	"github.com/ribtap/ribtap/internal/load"
+	"github.com/ribtap/ribtap/sinks/kafka/kafkatest"
+	"github.com/ribtap/ribtap/sinks/postgres/postgrestest"
 	"github.com/ribtap/ribtap/stream"
 )
 
@@ -28,15 +31,29 @@ import (
 // again. Each time, nothing that the stream had is lost, the store is sound and
 // has the rows of the stream's events, each once; the routers' dumps after each
 // restart change only what did change; and the archive has every message once.
-func TestCrash(t *testing.T) {
-	kills, routes := scale(4, 30), scale(5_000, 50_000)
+func TestCrash(t *testing.T) { crash(t, filepath.Join(t.TempDir(), "data")) }
+
+// TestCrashStores is the same with PostgreSQL and Kafka, which in the end have
+// what SQLite has: each row and each record once.
+func TestCrashStores(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
+	dsn, broker := postgrestest.Start(t), kafkatest.Start(t)
+	topic := fmt.Sprintf("crash-%d", time.Now().UnixNano())
+	crash(t, dir, "RIBTAP_SINKS_POSTGRES_DSN="+dsn, "RIBTAP_SINKS_KAFKA_BROKERS="+broker.Addr, "RIBTAP_SINKS_KAFKA_TOPIC="+topic)
+	agree(t, dir, dsn, broker, topic)
+}
+
+// crash is the drill on a data directory, with more configuration.
+func crash(t *testing.T, dir string, more ...string) {
+	t.Helper()
+	kills, routes := scale(4, 30), scale(5_000, 50_000)
+	config := append(slices.Clone(crashConfig), more...)
 	const seed = 1
 	rng := rand.New(rand.NewPCG(seed, seed))
 	routers := []*flapper{newFlapper(0, routes), newFlapper(1, routes)}
 	check := &crashCheck{t: t, dir: dir}
 	for kill := range kills {
-		d := launch(t, dir, crashConfig...)
+		d := launch(t, dir, config...)
 		life := time.Duration(rng.IntN(1500)) * time.Millisecond
 		word := "start"
 		if kill%4 != 1 {
@@ -51,7 +68,7 @@ func TestCrash(t *testing.T) {
 	}
 
 	begin := time.Now()
-	d := launch(t, dir, crashConfig...)
+	d := launch(t, dir, config...)
 	<-d.announced
 	if d.bmp == "" {
 		t.Fatalf("ribtap does not start: %s", d.last(4000))
