@@ -34,7 +34,7 @@ func (r *router) endView(b *batch, v *view, en *ending, now event.Time) {
 		r.end(b, v, en, left, now)
 		return
 	}
-	v.ending = en
+	r.setEnding(v, en)
 	r.c.mu.Lock()
 	r.c.ends = append(r.c.ends, endingView{r, v})
 	r.c.mu.Unlock()
@@ -45,15 +45,24 @@ func (r *router) endView(b *batch, v *view, en *ending, now event.Time) {
 }
 
 // finishEnding completes an ending under way before anything new happens to
-// the view, so that its withdrawals keep their place. A sweep need not be
-// completed: a route that comes back meanwhile is no longer stale.
+// the view, so that its withdrawals keep their place; a session has waited for
+// all but a small rest of it (session.awaits). A sweep need not be completed: a
+// route that comes back meanwhile is no longer stale.
 func (r *router) finishEnding(b *batch, v *view, now event.Time) {
-	if v.ending == nil || v.ending.onlyStale {
-		v.ending = nil
-		return
+	if v.ending != nil && !v.ending.onlyStale {
+		r.end(b, v, v.ending, maxRoutes, now)
 	}
-	r.end(b, v, v.ending, maxRoutes, now)
-	v.ending = nil
+	r.setEnding(v, nil)
+}
+
+// setEnding begins an ending, or with nil says that there is none.
+func (r *router) setEnding(v *view, en *ending) {
+	if v.ending != nil && !v.ending.onlyStale {
+		r.endings--
+	}
+	if v.ending = en; en != nil && !en.onlyStale {
+		r.endings++
+	}
 }
 
 // maxRoutes stands for all of them.
@@ -110,7 +119,7 @@ func (c *Collector) endPortion(ctx context.Context, r *router, v *view) (bool, e
 	}
 	done := r.end(&r.b, v, en, portion, event.At(c.now()))
 	if done {
-		v.ending = nil
+		r.setEnding(v, nil)
 	}
 	return done, c.write(ctx, &r.b)
 }

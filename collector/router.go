@@ -30,6 +30,8 @@ type router struct {
 	live  map[*session]struct{}
 	// last is the identity of the latest session, for events without one.
 	last *event.Router
+	// endings counts the views whose routes are being taken out, sweeps aside.
+	endings int
 	// refreshed is when a route that was stale, or remembered from a session
 	// that was lost, last came again.
 	refreshed time.Time

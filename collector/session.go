@@ -73,6 +73,26 @@ func (e *streamError) Error() string { return e.err.Error() }
 // batch handles the message and all others that are already there, and writes
 // the events they make.
 func (s *session) batch(ctx context.Context, rd *bmp.Reader, raw []byte) error {
+	for raw != nil {
+		var waits []*view
+		var err error
+		if raw, waits, err = s.some(ctx, rd, raw); err != nil {
+			return err
+		}
+		// A peer that comes back while its last routes are being taken out waits
+		// for that, here and not in the middle of it, so that others go on.
+		for _, v := range waits {
+			if err := s.c.endAll(ctx, s.r, v); err != nil {
+				return &streamError{err}
+			}
+		}
+	}
+	return nil
+}
+
+// some is batch up to a message that has to wait, which it returns, with the
+// views to wait for.
+func (s *session) some(ctx context.Context, rd *bmp.Reader, raw []byte) (next []byte, waits []*view, err error) {
 	s.c.gate.RLock()
 	defer s.c.gate.RUnlock()
 	if s.r == nil {
@@ -80,8 +100,11 @@ func (s *session) batch(ctx context.Context, rd *bmp.Reader, raw []byte) error {
 	}
 	s.r.mu.Lock()
 	defer s.r.mu.Unlock()
-	var err error
 	for {
+		if waits = s.awaits(ctx, raw); len(waits) > 0 {
+			next = raw
+			break
+		}
 		s.handle(raw, s.clock(raw))
 		if s.terminated || len(s.b.events) >= batchEvents || s.b.octets >= batchOctets || !rd.Buffered() {
 			break
@@ -94,9 +117,31 @@ func (s *session) batch(ctx context.Context, rd *bmp.Reader, raw []byte) error {
 		s.imported.Announced, s.imported.Withdrawn = s.w.announced, s.w.withdrawn
 	}
 	if werr := s.c.write(ctx, &s.b); werr != nil {
-		return &streamError{werr}
+		return nil, nil, &streamError{werr}
 	}
-	return err
+	return next, waits, err
+}
+
+// awaits returns the views of the message's peer whose routes are being taken
+// out, if the message says anything new of them. The router's lock is held.
+func (s *session) awaits(ctx context.Context, raw []byte) (views []*view) {
+	if s.r.endings == 0 || ctx.Err() != nil {
+		return nil
+	}
+	m, err := bmp.Parse(raw)
+	if err != nil || !m.Known || m.Type != bmp.TypeRouteMonitoring && m.Type != bmp.TypePeerUp {
+		return nil
+	}
+	p := s.r.peers[keyOfHeader(&m.Peer)]
+	if p == nil {
+		return nil
+	}
+	for _, v := range p.views {
+		if v != nil && v.ending != nil && !v.ending.onlyStale {
+			views = append(views, v)
+		}
+	}
+	return views
 }
 
 // clock is when the message counts as received: now, or for a recording when

@@ -118,7 +118,6 @@ func TestFullTable(t *testing.T) {
 		return nil
 	})
 	gone := time.Since(down)
-	other.end()
 	t.Logf("peer down: %d routes withdrawn in %v; lag of another router's changes at most %v meanwhile, %v before; %d changes seen",
 		second.lines, gone.Round(time.Millisecond), other.worst(down).Round(time.Millisecond), quiet.Round(time.Millisecond), other.seen)
 	if worst := other.worst(down); worst >= time.Second {
@@ -128,6 +127,31 @@ func TestFullTable(t *testing.T) {
 		t.Errorf("%d routes withdrawn by peer-down, want %d", n, second.lines)
 	}
 	is(t, d, "the table before its end", second, "--at", down.Format(time.RFC3339Nano), "--router", routerName(0))
+
+	// The peer returns, and then goes and returns at once: the second table comes
+	// behind the end of the first.
+	whole := table.AppendTable(table.AppendPeerUp(nil))
+	send(t, conn, whole)
+	await(t, "the table to return", limit, func() error { return other.has(second.lines) })
+	flap := time.Now()
+	send(t, conn, append(table.AppendPeerDown(nil), whole...))
+	await(t, "the table to go", limit, func() error {
+		if err := other.has(0); err == nil {
+			return nil
+		}
+		if n := integer(t, other.db, `SELECT count(*) FROM peer_history WHERE router = ? AND event = 'up'`, routerName(0)); n < 3 {
+			return fmt.Errorf("%d Peer Ups", n)
+		}
+		return nil
+	})
+	await(t, "the table to return again", limit, func() error { return other.has(second.lines) })
+	other.end()
+	t.Logf("peer down and up: all back after %v; lag of another router's changes at most %v meanwhile", time.Since(flap).Round(time.Millisecond),
+		other.worst(flap).Round(time.Millisecond))
+	if worst := other.worst(flap); worst >= time.Second {
+		t.Errorf("the other router's changes took up to %v to be in the store", worst)
+	}
+	is(t, d, "the table after all", second, "--router", routerName(0))
 }
 
 // is holds what `ribtap routes` lists against what it should; a sum of 0 leaves
@@ -221,6 +245,16 @@ func watchSmall(t *testing.T, d *daemon) *small {
 	})
 	t.Cleanup(s.end)
 	return s
+}
+
+// has is nil when the store has so many routes of the first router.
+func (s *small) has(routes int) error {
+	var n int
+	err := s.db.QueryRow(`SELECT count(*) FROM routes WHERE router = ?`, routerName(0)).Scan(&n)
+	if err == nil && n != routes {
+		err = fmt.Errorf("%d routes, want %d", n, routes)
+	}
+	return err
 }
 
 // look finds the newest change in the store, and how old the oldest is that is
