@@ -60,6 +60,9 @@ type Follower struct {
 	mu      sync.Mutex
 	lastErr error
 	pending []pendingBatch
+	// behind is a time before which nothing was written that the sink was not
+	// given: of its last batch, or when there was no more to give.
+	behind event.Time
 }
 
 // pendingBatch is one that was handed to the sink, oldest first.
@@ -179,8 +182,12 @@ func (f *Follower) Status() Status {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.forget(pos)
-	if len(f.pending) > 0 && s.LagEvents > 0 {
-		s.LagSeconds = age(f.pending[0].since).Seconds()
+	since := f.behind
+	if len(f.pending) > 0 {
+		since = f.pending[0].since
+	}
+	if s.LagEvents > 0 && since != 0 {
+		s.LagSeconds = age(since).Seconds()
 	}
 	if s.Healthy = f.lastErr == nil; !s.Healthy {
 		s.LastError = f.lastErr.Error()
@@ -251,6 +258,7 @@ func (f *Follower) loop(ctx, work context.Context) {
 		if target > 0 && f.r.next > target {
 			return
 		}
+		asked := now()
 		batch, err := f.r.TryNext()
 		switch {
 		case errors.Is(err, ErrClosed):
@@ -267,6 +275,9 @@ func (f *Follower) loop(ctx, work context.Context) {
 		case target > 0:
 			return
 		default:
+			f.mu.Lock()
+			f.behind = asked
+			f.mu.Unlock()
 			f.wait(ctx, timer, nextIdle)
 			f.saveIfDue()
 			if now := time.Now(); !now.Before(nextIdle) {
@@ -301,6 +312,7 @@ func (f *Follower) write(ctx, work context.Context, batch []event.Event) bool {
 	} else {
 		f.pending = append(f.pending, pendingBatch{last, f.r.oldest})
 	}
+	f.behind = f.r.oldest
 	f.mu.Unlock()
 	for backoff := firstBackoff; ; backoff = min(2*backoff, longestBackoff) {
 		err := f.w.Write(work, batch)
