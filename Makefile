@@ -46,7 +46,7 @@ golden-check: ## fail when `make golden` would change a golden file
 
 .PHONY: test-integration
 test-integration: ## tests against real BGP speakers, PostgreSQL, Apache Kafka and checkers
-	$(GO) test -tags integration -count=1 -timeout 20m ./internal/integration/... ./sinks/postgres/... ./sinks/kafka/...
+	$(GO) test -tags integration -count=1 -p 1 -timeout 20m ./internal/integration/... ./sinks/postgres/... ./sinks/kafka/...
 
 .PHONY: drill
 drill: ## order, completeness and crash drills of the real binary (RIBTAP_DRILL=full: the large ones)
@@ -79,8 +79,8 @@ fuzz: ## run each fuzz target for FUZZTIME (30s)
 	scripts/fuzz.sh $(FUZZTIME)
 
 .PHONY: bench
-bench: ## run the benchmarks (BENCH=regexp)
-	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+bench: ## run the benchmarks, with full tables, and print ratios (BENCH=regexp)
+	RIBTAP_DRILL=full $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -p 1 -timeout 60m ./...
 
 .PHONY: golden
 golden: ## write the golden files anew; review the diff
