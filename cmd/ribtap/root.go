@@ -123,7 +123,7 @@ func (a *app) root() *cobra.Command {
 		a.routesCommand(), a.historyCommand(), a.diffCommand(),
 		a.peersCommand(), a.routersCommand(), a.statsCommand(), a.statusCommand(), a.tailCommand(),
 		a.gapsCommand(), a.anomaliesCommand(), a.importsCommand(),
-		a.configCommand(), a.migrateCommand(), a.streamCommand(), a.snippetCommand(), a.versionCommand(),
+		a.configCommand(), a.consumeCommand(), a.migrateCommand(), a.streamCommand(), a.snippetCommand(), a.versionCommand(),
 	)
 	root.InitDefaultCompletionCmd()
 	a.usageErrors(root)

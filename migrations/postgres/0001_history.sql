@@ -9,13 +9,38 @@
 -- stat_reports (peer_stat).
 
 -- A collector, and how far its event stream is in here. Writer is who may write
--- for it: the last that opened the store.
+-- for it: the last that opened the store. With a topic, consumers of that topic
+-- do, and what is in here up to sequence came before them.
 CREATE TABLE collector (
   id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   name text COLLATE "C" NOT NULL UNIQUE,
   sequence bigint NOT NULL DEFAULT 0,
-  writer text
+  writer text,
+  topic text COLLATE "C"
 );
+
+-- A partition of a Kafka topic: from which offset on its records are not in
+-- here, who reads it, and with which server process.
+CREATE TABLE kafka_partition (
+  topic text COLLATE "C" NOT NULL,
+  partition integer NOT NULL,
+  next_offset bigint NOT NULL DEFAULT 0, -- 0: nothing was read
+  writer text,
+  pid integer,
+  started timestamptz,
+  PRIMARY KEY (topic, partition)
+) WITH (fillfactor = 50);
+
+-- The last event of each collector that came out of a partition: one that is
+-- not behind it was in the partition twice.
+CREATE TABLE kafka_sequence (
+  topic text COLLATE "C" NOT NULL,
+  partition integer NOT NULL,
+  collector integer NOT NULL REFERENCES collector,
+  sequence bigint NOT NULL,
+  PRIMARY KEY (topic, partition, collector),
+  FOREIGN KEY (topic, partition) REFERENCES kafka_partition
+) WITH (fillfactor = 50);
 
 -- Names of numbers that other tables keep.
 CREATE TABLE cause (id integer PRIMARY KEY, name text COLLATE "C" NOT NULL);

@@ -44,6 +44,12 @@ func (e *Error) Unwrap() error { return e.Err }
 // RetryReason is the label of ribtap_sink_retries_total.
 func (e *Error) RetryReason() string { return e.Reason }
 
+// Lost reports whether the position is not where this Sink left it, or is
+// another's: who goes on must begin with Open.
+func (e *Error) Lost() bool {
+	return errors.Is(e.Err, ErrOtherWriter) || errors.Is(e.Err, ErrWentBack)
+}
+
 // oneLine is the text of an error without line ends; a failed connection names
 // each address that was tried on a line of its own.
 func oneLine(err error) string {

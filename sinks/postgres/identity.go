@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 
 	"github.com/jackc/pgx/v5"
@@ -15,7 +16,10 @@ import (
 // full it starts again, and what is missing is looked up.
 const knownIdentities = 1 << 16
 
-type routerKey struct{ name, address string }
+type routerKey struct {
+	collector     int32
+	name, address string
+}
 
 type peerKey struct {
 	router                 int32
@@ -59,16 +63,17 @@ type speaker struct {
 // said is an event's origin as it comes: pointers, because Router and Peer
 // values are immutable and live for a session.
 type said struct {
-	router *event.Router
-	peer   *event.Peer
-	view   event.RIB
+	collector int32
+	router    *event.Router
+	peer      *event.Peer
+	view      event.RIB
 }
 
 // identities finds and makes the rows that say who said something. It works
 // inside the transaction under way, and what it knows of an aborted one is
 // forgotten.
 type identities struct {
-	collector int32
+	collector int32 // of the events that come
 
 	routers  map[routerKey]int32
 	peers    map[peerKey]*peerRow
@@ -107,10 +112,10 @@ func inet(a netip.Addr) any {
 }
 
 // findOrAdd makes a statement that returns the row of a key; it is made if there
-// is none. Nobody else makes rows of this collector.
+// is none. It returns nothing when somebody else has just made it.
 func findOrAdd(table, returning, key, values, equal string) string {
 	return "WITH old AS (SELECT " + returning + " FROM " + table + " WHERE " + equal + "), " +
-		"new AS (INSERT INTO " + table + " (" + key + ") SELECT " + values + " WHERE NOT EXISTS (SELECT FROM old) RETURNING " + returning + ") " +
+		"new AS (INSERT INTO " + table + " (" + key + ") SELECT " + values + " WHERE NOT EXISTS (SELECT FROM old) ON CONFLICT DO NOTHING RETURNING " + returning + ") " +
 		"SELECT * FROM old UNION ALL SELECT * FROM new"
 }
 
@@ -128,14 +133,25 @@ var (
 		"rib = $1::int AND asn = $2::bigint AND bgp_id IS NOT DISTINCT FROM $3::inet")
 )
 
+// ask runs one of these statements. Only consumers of Kafka make rows of one
+// collector at the same time, and of one router only when it changes hands: a
+// second look then finds what the other one has committed.
+func ask(ctx context.Context, conn *pgx.Conn, sql string, args []any, to ...any) error {
+	err := conn.QueryRow(ctx, sql, args...).Scan(to...)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = conn.QueryRow(ctx, sql, args...).Scan(to...)
+	}
+	return err
+}
+
 // router returns the id of a router's row.
 func (d *identities) router(ctx context.Context, conn *pgx.Conn, r *event.Router) (int32, error) {
-	k := routerKey{r.Name, history.AddrText(r.Address)}
+	k := routerKey{d.collector, r.Name, history.AddrText(r.Address)}
 	if id, ok := d.routers[k]; ok {
 		return id, nil
 	}
 	var id int32
-	err := conn.QueryRow(ctx, findRouter, d.collector, history.Cleaned(k.name), inet(r.Address)).Scan(&id)
+	err := ask(ctx, conn, findRouter, []any{d.collector, history.Cleaned(k.name), inet(r.Address)}, &id)
 	if err == nil {
 		d.routers[k] = id
 	}
@@ -144,7 +160,7 @@ func (d *identities) router(ctx context.Context, conn *pgx.Conn, r *event.Router
 
 // speaker returns who said e, an event with a peer.
 func (d *identities) speaker(ctx context.Context, conn *pgx.Conn, later *pgx.Batch, e *event.Event) (speaker, error) {
-	k := said{e.Router, e.Peer, e.RIB}
+	k := said{d.collector, e.Router, e.Peer, e.RIB}
 	if k == d.lastSaid {
 		return d.lastSpeaker, nil
 	}
@@ -172,7 +188,7 @@ func (d *identities) lookUp(ctx context.Context, conn *pgx.Conn, later *pgx.Batc
 	if s.id = d.speakers[k]; s.id != 0 {
 		return s, nil
 	}
-	if err = conn.QueryRow(ctx, findSpeaker, k.rib, int64(k.asn), inet(e.Peer.BGPID)).Scan(&s.id); err != nil {
+	if err = ask(ctx, conn, findSpeaker, []any{k.rib, int64(k.asn), inet(e.Peer.BGPID)}, &s.id); err != nil {
 		return s, err
 	}
 	d.speakers[k] = s.id
@@ -196,8 +212,8 @@ func (d *identities) peer(ctx context.Context, conn *pgx.Conn, e *event.Event) (
 		return p, nil
 	}
 	p := &peerRow{}
-	err = conn.QueryRow(ctx, findPeer, router, int16(k.typ), k.distinguisher, inet(e.Peer.Address)).
-		Scan(&p.id, &p.state.Up, &p.state.Since, &p.state.Session, &p.state.Epoch, &p.speaker)
+	err = ask(ctx, conn, findPeer, []any{router, int16(k.typ), k.distinguisher, inet(e.Peer.Address)},
+		&p.id, &p.state.Up, &p.state.Since, &p.state.Session, &p.state.Epoch, &p.speaker)
 	if err == nil {
 		d.peers[k] = p
 	}
@@ -209,7 +225,7 @@ func (d *identities) rib(ctx context.Context, conn *pgx.Conn, k ribKey) (*ribRow
 		return r, nil
 	}
 	r := &ribRow{}
-	err := conn.QueryRow(ctx, findRIB, k.peer, int16(k.view)).Scan(&r.id, &r.last)
+	err := ask(ctx, conn, findRIB, []any{k.peer, int16(k.view)}, &r.id, &r.last)
 	if err == nil {
 		r.saved = r.last
 		d.ribs[k] = r

@@ -145,7 +145,7 @@ CREATE ROLE ribtap_reader LOGIN;
 GRANT USAGE ON SCHEMA public TO ribtap_writer, ribtap_reader;
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO ribtap_writer, ribtap_reader;
 GRANT INSERT, UPDATE, DELETE ON collector, cause, rib_name, family, router, peer, rib, speaker, attr, route_change, route_base,
-  horizon, route, peer_event, router_event, peer_stat, gap, import, anomaly TO ribtap_writer;
+  horizon, route, peer_event, router_event, peer_stat, gap, import, anomaly, kafka_partition, kafka_sequence TO ribtap_writer;
 GRANT EXECUTE ON FUNCTION add_partition(date), detach_partition(date), drop_partitions() TO ribtap_writer;
 ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO ribtap_writer, ribtap_reader;
 `
@@ -165,6 +165,11 @@ func TestRoles(t *testing.T) {
 	s := storeAt(t, as("ribtap_writer"))
 	s.write(historytest.Scenario(1)...)
 	if err := newSink(t, s.dsn, func(c *postgres.Config) { c.Retention = day }).Retain(context.Background(), t0.Std().Add(3*day)); err != nil {
+		t.Fatal(err)
+	}
+	var c topic
+	c.add("rt2", historytest.Scenario(1)...)
+	if err := c.write(openPartition(t, newPartitions(t, as("ribtap_writer")), 0), 0, len(c.events)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.db().Exec(context.Background(), "CREATE TABLE mine ()"); err == nil {

@@ -26,6 +26,7 @@ type Sink struct {
 	dsn      *pgx.ConnConfig
 	log      *slog.Logger
 	metrics  *metrics
+	cursor   cursor
 	position atomic.Uint64
 	// name tells this Sink from all others, and who it is to people.
 	name string
@@ -35,8 +36,9 @@ type Sink struct {
 	// again after each success, so that a slow server gets on.
 	part int
 
-	conn *pgx.Conn       // nil: to be connected
-	ctx  context.Context // of the attempt under way
+	conn  *pgx.Conn       // nil: to be connected
+	ctx   context.Context // of the attempt under way
+	batch batch           // of the transaction under way
 
 	who       identities
 	routes    routes
@@ -63,6 +65,12 @@ func New(cfg Config, log *slog.Logger, reg prometheus.Registerer) (*Sink, error)
 	if err != nil {
 		return nil, fmt.Errorf("postgres: %w", err)
 	}
+	s := newSink(cfg, dsn, log, m)
+	s.cursor = &collectorCursor{name: history.Cleaned(cfg.Collector), who: &s.who}
+	return s, nil
+}
+
+func newSink(cfg Config, dsn *pgx.ConnConfig, log *slog.Logger, m *metrics) *Sink {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown host"
@@ -72,7 +80,7 @@ func New(cfg Config, log *slog.Logger, reg prometheus.Registerer) (*Sink, error)
 	s.routes.all = cfg.Rows == history.RowsAll
 	s.routes.init(cfg.KnownAttrs)
 	s.stats = copyRows{into: "COPY peer_stat (" + statColumns + ") FROM STDIN BINARY", columns: 10}
-	return s, nil
+	return s
 }
 
 // Open connects, brings the schema up to date, makes this Sink the collector's
@@ -101,9 +109,12 @@ func (s *Sink) connect(ctx context.Context, first bool) (err error) {
 	}
 	s.metrics.connects.Inc()
 	if first {
-		if err := s.take(ctx); err != nil {
-			return err
-		}
+		err = s.cursor.take(ctx, s.conn, s.name)
+	} else {
+		err = s.cursor.again(ctx, s.conn, s.name)
+	}
+	if err != nil {
+		return err
 	}
 	if err := prepareSession(ctx, s.conn); err != nil {
 		return err
@@ -115,34 +126,18 @@ func (s *Sink) connect(ctx context.Context, first bool) (err error) {
 	return s.find(ctx)
 }
 
-// take brings the schema up to date and makes this Sink the writer.
-func (s *Sink) take(ctx context.Context) error {
-	if _, err := migrate(ctx, s.conn); err != nil {
-		return err
-	}
-	if err := nameNumbers(ctx, s.conn); err != nil {
-		return err
-	}
-	_, err := s.conn.Exec(ctx, "INSERT INTO collector (name, writer) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET writer = excluded.writer",
-		history.Cleaned(s.cfg.Collector), s.name)
-	return err
-}
-
 // find reads the position, and whether this Sink is still the writer.
 func (s *Sink) find(ctx context.Context) error {
-	var writer string
-	var at int64
-	err := s.conn.QueryRow(ctx, "SELECT id, sequence, coalesce(writer, '') FROM collector WHERE name = $1", history.Cleaned(s.cfg.Collector)).
-		Scan(&s.who.collector, &at, &writer)
+	at, writer, err := s.cursor.find(ctx, s.conn)
 	switch {
 	case err != nil:
 		return err
 	case writer != s.name:
 		return fmt.Errorf("%w: %s", ErrOtherWriter, writer)
-	case uint64(at) < s.Position():
-		return fmt.Errorf("%w: it is at %d and was at %d; restart ribtap to fill it in from the stream", ErrWentBack, at, s.Position())
+	case at < s.Position():
+		return fmt.Errorf("%w: it is at %d and was at %d; %s", ErrWentBack, at, s.Position(), s.cursor.wentBack())
 	}
-	s.position.Store(uint64(at))
+	s.position.Store(at)
 	return nil
 }
 
@@ -195,33 +190,57 @@ func (s *Sink) Close() error {
 // an attempt that failed half-way has committed counts once. An event that
 // the server refuses is kept in the view anomalies. After an error, an *Error,
 // the next call connects anew.
-func (s *Sink) Write(ctx context.Context, batch []event.Event) error {
+func (s *Sink) Write(ctx context.Context, events []event.Event) error {
 	if !s.open {
 		return ErrClosed
 	}
-	for i := range batch {
-		if batch[i].Sequence == 0 {
+	for i := range events {
+		if events[i].Sequence == 0 {
 			return ErrNotNumbered
 		}
 	}
-	for len(batch) > 0 {
-		n := min(len(batch), s.part)
-		if err := s.attempt(ctx, batch[:n]); err != nil {
+	for len(events) > 0 {
+		n := min(len(events), s.part)
+		if err := s.attempt(ctx, n, func(context.Context) (batch, error) { return s.behind(events[:n]), nil }); err != nil {
 			return err
 		}
-		batch = batch[n:]
+		events = events[n:]
 	}
 	return nil
+}
+
+// behind is the batch of those events that are behind the position.
+func (s *Sink) behind(events []event.Event) batch {
+	for len(events) > 0 && events[0].Sequence <= s.Position() {
+		events = events[1:]
+	}
+	if len(events) == 0 {
+		return batch{}
+	}
+	return batch{events: events, to: events[len(events)-1].Sequence}
+}
+
+// batch is what one transaction takes.
+type batch struct {
+	events []event.Event
+	// collectors are those of the events, by the number of their row; nil where
+	// all are of the Sink's.
+	collectors []int32
+	// to is the position behind the events; 0: there is nothing to do, unless
+	// reset is set.
+	to    uint64
+	reset bool
 }
 
 // partMost is the upper bound of Sink.part.
 const partMost = 1 << 20
 
-// attempt writes one part of a batch.
-func (s *Sink) attempt(ctx context.Context, batch []event.Event) error {
+// attempt writes one part of what is to be written, which is n events. prepare
+// makes the batch once there is a connection, for then the position is certain.
+func (s *Sink) attempt(ctx context.Context, n int, prepare func(context.Context) (batch, error)) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
-	err := s.write(ctx, batch)
+	err := s.write(ctx, prepare)
 	if err == nil {
 		s.part = min(s.part+s.part/4+1, partMost)
 		return nil
@@ -230,44 +249,41 @@ func (s *Sink) attempt(ctx context.Context, batch []event.Event) error {
 	s.forget()
 	err = failed("write", err)
 	if reasonOf(err) == "timeout" {
-		s.part = max(len(batch)/2, 1)
+		s.part = max(n/2, 1)
 	}
 	return err
 }
 
-func (s *Sink) write(ctx context.Context, batch []event.Event) error {
+func (s *Sink) write(ctx context.Context, prepare func(context.Context) (batch, error)) error {
 	if s.conn == nil || s.conn.IsClosed() {
 		if err := s.connect(ctx, false); err != nil {
 			return explain(&s.dsn.Config, err)
 		}
 	}
-	for len(batch) > 0 && batch[0].Sequence <= s.Position() {
-		batch = batch[1:]
-	}
-	if len(batch) == 0 {
-		return nil
-	}
-	s.maintain(ctx, time.Now())
-	if err := s.days.need(ctx, s.conn, batch); err != nil {
+	b, err := prepare(ctx)
+	if err != nil || b.to == 0 && !b.reset {
 		return err
 	}
-	err := s.transaction(ctx, batch, s.together)
+	s.maintain(ctx, time.Now())
+	if err := s.days.need(ctx, s.conn, b.events); err != nil {
+		return err
+	}
+	err = s.transaction(ctx, b, s.together)
 	if isPoison(err, !s.conn.IsClosed()) {
-		s.log.Warn("postgres: a batch is written in parts", "first", batch[0].Sequence, "events", len(batch), "error", err)
-		err = s.transaction(ctx, batch, s.isolate)
+		s.log.Warn("postgres: a batch is written in parts", "to", b.to, "events", len(b.events), "error", err)
+		err = s.transaction(ctx, b, s.isolate)
 	}
 	return err
 }
 
-// transaction writes the batch with f and its last sequence, or nothing.
-func (s *Sink) transaction(ctx context.Context, batch []event.Event, f func([]event.Event) error) error {
-	s.ctx, s.routes.merged = ctx, false
+// transaction writes the batch with f and its position, or nothing.
+func (s *Sink) transaction(ctx context.Context, b batch, f func(from, to int) error) error {
+	s.ctx, s.batch, s.routes.merged = ctx, b, false
 	s.routes.today(dayOf(time.Now()))
-	last := batch[len(batch)-1].Sequence
 	tx, err := s.conn.Begin(ctx)
 	if err == nil {
-		if err = s.move(last); err == nil {
-			err = f(batch)
+		if err = s.move(b.to); err == nil {
+			err = f(0, len(b.events))
 		}
 		if err == nil {
 			start := time.Now()
@@ -275,6 +291,7 @@ func (s *Sink) transaction(ctx context.Context, batch []event.Event, f func([]ev
 			s.metrics.commit.Observe(time.Since(start).Seconds())
 		}
 	}
+	s.batch = batch{} // the events are the caller's
 	if err != nil {
 		s.forget()
 		if tx != nil && !s.conn.IsClosed() {
@@ -282,7 +299,8 @@ func (s *Sink) transaction(ctx context.Context, batch []event.Event, f func([]ev
 		}
 		return err
 	}
-	s.position.Store(last)
+	s.position.Store(b.to)
+	s.cursor.moved()
 	s.routes.committed()
 	s.metrics.count(&s.uncounted)
 	return nil
@@ -299,11 +317,10 @@ func ignoreClosed(err error) error {
 // was committed after all: the next attempt finds the position.
 var errBehind = errors.New("an earlier attempt was committed")
 
-// move moves the position to last, if it is where it was left.
-func (s *Sink) move(last uint64) error {
-	tag, err := s.conn.Exec(s.ctx, "UPDATE collector SET sequence = $1 WHERE id = $2 AND sequence = $3 AND writer = $4",
-		int64(last), s.who.collector, int64(s.Position()), s.name)
-	if err != nil || tag.RowsAffected() == 1 {
+// move moves the position, if it is where it was left.
+func (s *Sink) move(to uint64) error {
+	ok, err := s.cursor.move(s.ctx, s.conn, s.name, s.Position(), to)
+	if err != nil || ok {
 		return err
 	}
 	if err := s.find(s.ctx); err != nil {
@@ -328,27 +345,30 @@ func (s *Sink) speaker(e *event.Event) (speaker, error) {
 	return s.who.speaker(s.ctx, s.conn, s.later, e)
 }
 
-// together writes the batch's rows.
-func (s *Sink) together(batch []event.Event) error {
-	for i := range batch {
+// together writes the rows of a part of the batch.
+func (s *Sink) together(from, to int) error {
+	for i := from; i < to; i++ {
 		if err := s.ctx.Err(); err != nil {
 			return err
 		}
-		if err := s.event(&batch[i]); err != nil {
+		if s.batch.collectors != nil {
+			s.who.collector = s.batch.collectors[i]
+		}
+		if err := s.event(&s.batch.events[i]); err != nil {
 			return err
 		}
 	}
 	return s.flush()
 }
 
-// isolate writes the batch so that an event which the server refuses takes
-// nothing with it: a part that fails is halved.
-func (s *Sink) isolate(batch []event.Event) error {
+// isolate writes a part of the batch so that an event which the server refuses
+// takes nothing with it: a part that fails is halved.
+func (s *Sink) isolate(from, to int) error {
 	if err := s.exec("SAVEPOINT part"); err != nil {
 		return err
 	}
 	before := history.Counts{Rows: maps.Clone(s.uncounted.Rows), Anomalies: maps.Clone(s.uncounted.Anomalies)}
-	err := s.together(batch)
+	err := s.together(from, to)
 	if err == nil {
 		return s.exec("RELEASE part")
 	}
@@ -361,10 +381,10 @@ func (s *Sink) isolate(batch []event.Event) error {
 	if err := errors.Join(s.exec("ROLLBACK TO part"), s.exec("RELEASE part")); err != nil {
 		return err
 	}
-	if half := len(batch) / 2; half > 0 {
-		return errors.Join(s.isolate(batch[:half]), s.isolate(batch[half:]))
+	if half := from + (to-from)/2; half > from {
+		return errors.Join(s.isolate(from, half), s.isolate(half, to))
 	}
-	e := &batch[0]
+	e := &s.batch.events[from]
 	s.log.Error("postgres: an event cannot be stored; it is kept in anomalies", "sequence", e.Sequence, "error", err)
 	if err := s.Anomaly(e, history.AnomalyRefused, err.Error()); err != nil {
 		return err
@@ -381,7 +401,7 @@ func (s *Sink) flush() error {
 		return err
 	}
 	s.who.save(s.later)
-	if s.anomalies > 0 {
+	if s.anomalies > 0 && s.batch.collectors == nil {
 		s.later.Queue(trimAnomalies, s.who.collector, s.cfg.Anomalies)
 		s.anomalies = 0
 	}
