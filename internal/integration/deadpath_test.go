@@ -81,28 +81,27 @@ func (l *Lab) farHost(name, ours, theirs string) farHost {
 }
 
 // dial opens a TCP connection from the far host.
-func (f farHost) dial(to string) (net.Conn, error) {
-	type result struct {
-		conn net.Conn
-		err  error
+func (f farHost) dial(to string) (conn net.Conn, err error) {
+	// The thread goes into the namespace and back. It must not end: processes of
+	// the lab die with the thread that started them (Pdeathsig).
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	ours, err := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
 	}
-	done := make(chan result)
-	go func() {
-		// The thread stays in the namespace, so it is not given back: a locked
-		// one ends with its goroutine.
-		runtime.LockOSThread()
-		fd, err := unix.Open(f.netns, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		if err == nil {
-			err = unix.Setns(fd, unix.CLONE_NEWNET)
-			_ = unix.Close(fd)
-		}
-		if err != nil {
-			done <- result{nil, err}
-			return
-		}
-		conn, err := net.DialTimeout("tcp", to, 10*time.Second)
-		done <- result{conn, err}
-	}()
-	r := <-done
-	return r.conn, r.err
+	defer unix.Close(ours)
+	theirs, err := unix.Open(f.netns, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(theirs)
+	if err := unix.Setns(theirs, unix.CLONE_NEWNET); err != nil {
+		return nil, err
+	}
+	conn, err = net.DialTimeout("tcp", to, 10*time.Second)
+	if back := unix.Setns(ours, unix.CLONE_NEWNET); back != nil {
+		panic("the test's thread stays in another network namespace: " + back.Error())
+	}
+	return conn, err
 }
