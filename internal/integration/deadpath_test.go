@@ -5,6 +5,7 @@ package integration
 import (
 	"fmt"
 	"net"
+	"os"
 	"runtime"
 	"testing"
 	"time"
@@ -17,7 +18,8 @@ import (
 // TestDeadPath cuts the wire between a router and the collector: nobody sends a
 // FIN or an RST, and BMP has no keepalive, but the routes must not stay.
 func TestDeadPath(t *testing.T) {
-	const name, ours, theirs = "ribtap-dead", "198.51.100.1", "198.51.100.2"
+	const ours, theirs = "198.51.100.1", "198.51.100.2"
+	name := fmt.Sprintf("far%d", os.Getpid())
 	l := NewLab(t)
 	far := l.farHost(name, ours, theirs)
 	port := l.freePort(ours)
@@ -66,12 +68,17 @@ type farHost struct{ netns string }
 // on an interface called far, on the other.
 func (l *Lab) farHost(name, ours, theirs string) farHost {
 	l.t.Helper()
-	l.t.Cleanup(func() { _, _ = output("ip", "netns", "del", name) }) // takes the wire with it
+	near := "near" + name
+	l.t.Cleanup(func() {
+		// The wire goes with its near end; a namespace may live on for a while.
+		_, _ = output("ip", "link", "del", near)
+		_, _ = output("ip", "netns", "del", name)
+	})
 	for _, args := range [][]string{
 		{"netns", "add", name},
-		{"link", "add", "near-" + name[:7], "type", "veth", "peer", "name", "far", "netns", name},
-		{"addr", "add", ours + "/30", "dev", "near-" + name[:7]},
-		{"link", "set", "near-" + name[:7], "up"},
+		{"link", "add", near, "type", "veth", "peer", "name", "far", "netns", name},
+		{"addr", "add", ours + "/30", "dev", near},
+		{"link", "set", near, "up"},
 		{"-n", name, "addr", "add", theirs + "/30", "dev", "far"},
 		{"-n", name, "link", "set", "far", "up"},
 	} {
