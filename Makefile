@@ -26,7 +26,7 @@ run: build ## build and start the collector: no server, no config, loopback only
 	./ribtap run
 
 .PHONY: demo
-demo: build ## the same with a bundled recording played in, in a temporary directory
+demo: build ## the same with bundled recordings of real routers played in, in a temporary directory
 	./ribtap demo
 
 .PHONY: test

@@ -42,11 +42,7 @@ type powerSink struct {
 // was synced is there; every event is as it was written; each sink goes on
 // where it was, without a sequence missing or an event twice.
 func TestPowerLoss(t *testing.T) {
-	runs := 2000
-	if testing.Short() {
-		runs = 400
-	}
-	for run := range runs {
+	for run := range 2000 {
 		w := &world{
 			t: t, run: run, rng: rand.New(rand.NewPCG(uint64(run), 99)), make: newMaker(uint64(run)),
 			disk: newMemFS(), acked: map[uint64]event.Event{},

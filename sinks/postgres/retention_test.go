@@ -132,19 +132,6 @@ func TestAttributeSetsAreSeen(t *testing.T) {
 	s.want("SELECT count(*), min(seen) = (now() AT TIME ZONE 'UTC')::date FROM attr", "1|t")
 }
 
-func TestSkip(t *testing.T) {
-	s := newStore(t)
-	for _, at := range []uint64{100, 200} {
-		if err := s.sink.Skip(context.Background(), at); err != nil || s.sink.Position() != 100 {
-			t.Fatalf("position %d, %v", s.sink.Position(), err)
-		}
-	}
-	if err := s.sink.Write(context.Background(), numbered(95, 10)); err != nil {
-		t.Fatal(err)
-	}
-	s.want("SELECT min(sequence), max(sequence) FROM route_history", "101|104")
-}
-
 // Retention does not keep a writer waiting, and a reader that does not end only
 // delays it.
 func TestRetentionWhileWriting(t *testing.T) {

@@ -24,9 +24,6 @@ import (
 func TestSameAsSQLite(t *testing.T) {
 	for _, rows := range []string{history.RowsChanges, history.RowsAll} {
 		for _, size := range []int{1, 7, 500, 100_000} {
-			if size == 1 && testing.Short() {
-				continue
-			}
 			t.Run(fmt.Sprintf("%s/batch=%d", rows, size), func(t *testing.T) {
 				events := historytest.Scenario(uint64(size))
 				s := newStore(t, func(c *postgres.Config) { c.Rows = rows })

@@ -161,22 +161,6 @@ func (s *Sink) hangUp() {
 // Position implements event.Sink.
 func (s *Sink) Position() uint64 { return s.position.Load() }
 
-// Skip moves the position of a collector of which the store has nothing yet, so
-// that its history begins behind a sequence. It does nothing to any other.
-func (s *Sink) Skip(ctx context.Context, sequence uint64) error {
-	if !s.open {
-		return ErrClosed
-	}
-	if s.Position() > 0 || s.conn == nil {
-		return nil
-	}
-	_, err := s.conn.Exec(ctx, "UPDATE collector SET sequence = $1 WHERE id = $2 AND sequence = 0 AND writer = $3", int64(sequence), s.who.collector, s.name)
-	if err == nil {
-		err = s.find(ctx)
-	}
-	return failed("skip", err)
-}
-
 // Close ends the connection and waits for what runs besides.
 func (s *Sink) Close() error {
 	s.keeping.stop()
