@@ -117,32 +117,34 @@ type Attr struct {
 	Value []byte
 }
 
-// cutAttr reads one path attribute. When ok is false the cursor is bad, and the
+// cutAttr reads one path attribute. When the position that it returns is bad the
 // attribute has what could be read.
-func cutAttr(c *wire.Cursor) (a Attr, ok bool) {
-	head := c.Uint16()
-	a.Flags, a.Code = uint8(head>>8), uint8(head)
-	if a.Flags&AttrFlagExtended != 0 {
-		a.Value = c.Bytes(int(c.Uint16()))
-	} else {
-		a.Value = c.Bytes(int(c.Uint8()))
+func cutAttr(p wire.Position) (Attr, wire.Position) {
+	head, p := p.Uint16()
+	short, value := p.Uint8()
+	size := int(short)
+	if uint8(head>>8)&AttrFlagExtended != 0 {
+		var long uint16
+		long, value = p.Uint16()
+		size = int(long)
 	}
-	return a, c.OK()
+	end := value.Skip(size)
+	return Attr{Flags: uint8(head >> 8), Code: uint8(head), Value: end.Since(value)}, end
 }
 
 // AttrIter walks all path attributes as received, discarded ones included.
-type AttrIter struct{ c wire.Cursor }
+type AttrIter struct{ p wire.Position }
 
 // Attrs iterates over the path attributes in wire order. Behind an attribute
 // that overruns the Total Attribute Length there is none.
-func (u *Update) Attrs() AttrIter { return AttrIter{c: wire.NewCursor(u.attrs)} }
+func (u *Update) Attrs() AttrIter { return AttrIter{p: wire.NewPosition(u.attrs)} }
 
 // Next returns the next attribute; ok is false at the end.
 func (it *AttrIter) Next() (a Attr, ok bool) {
-	if it.c.Empty() {
+	if !it.p.More() {
 		return Attr{}, false
 	}
-	if a, ok = cutAttr(&it.c); !ok {
+	if a, it.p = cutAttr(it.p); !it.p.OK() {
 		return Attr{}, false
 	}
 	return a, true
@@ -155,12 +157,13 @@ func (u *Update) Attr(code uint8) (Attr, bool) {
 	if !u.seen.has(code) || u.discarded.has(code) {
 		return Attr{}, false
 	}
-	c := wire.NewCursor(u.attrs)
+	p := wire.NewPosition(u.attrs)
 	if int(code) < len(u.first) {
-		c.Skip(int(u.first[code]))
+		p = p.Skip(int(u.first[code]))
 	}
-	for !c.Empty() {
-		if a, ok := cutAttr(&c); ok && a.Code == code {
+	for p.More() {
+		var a Attr
+		if a, p = cutAttr(p); p.OK() && a.Code == code {
 			return a, true
 		}
 	}
@@ -170,15 +173,14 @@ func (u *Update) Attr(code uint8) (Attr, bool) {
 // appendPlainAttrs appends attrs without MP_REACH_NLRI and MP_UNREACH_NLRI.
 // Octets that are no whole attribute are appended as they are.
 func appendPlainAttrs(dst, attrs []byte) []byte {
-	c := wire.NewCursor(attrs)
-	for !c.Empty() {
-		start := c
-		a, ok := cutAttr(&c)
-		if !ok {
+	for p := wire.NewPosition(attrs); p.More(); {
+		start := p
+		var a Attr
+		if a, p = cutAttr(p); !p.OK() {
 			return append(dst, start.Rest()...)
 		}
 		if a.Code != AttrMPReachNLRI && a.Code != AttrMPUnreachNLRI {
-			dst = append(dst, start.Bytes(c.Offset()-start.Offset())...)
+			dst = append(dst, p.Since(start)...)
 		}
 	}
 	return dst
@@ -186,7 +188,7 @@ func appendPlainAttrs(dst, attrs []byte) []byte {
 
 // findPlainAttr returns the value of the first attribute with the code.
 func findPlainAttr(attrs []byte, code uint8) ([]byte, bool) {
-	it := AttrIter{c: wire.NewCursor(attrs)}
+	it := AttrIter{p: wire.NewPosition(attrs)}
 	for a, ok := it.Next(); ok; a, ok = it.Next() {
 		if a.Code == code {
 			return a.Value, true

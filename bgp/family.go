@@ -120,14 +120,14 @@ var families = [...]familyRow{
 }
 
 // row finds what is known of f; ok is false for a family without a row.
-func (f Family) row() (familyRow, bool) {
+func (f Family) row() (*familyRow, bool) {
 	// The two that nearly all routes have come first in the table.
 	for i := range families {
 		if families[i].family == f {
-			return families[i], true
+			return &families[i], true
 		}
 	}
-	return familyRow{}, false
+	return nil, false
 }
 
 // Known reports whether the codec can cut the family's NLRI into items.

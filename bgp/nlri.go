@@ -128,30 +128,59 @@ type RouteIter struct {
 // Next moves to the next route and reports whether there is one.
 func (it *RouteIter) Next() bool {
 	for it.c.Empty() {
-		if it.u == nil || it.next >= it.u.nfields || it.u.verdict == VerdictSessionReset {
+		if !it.enter() {
 			return false
 		}
-		it.enter(&it.u.fields[it.next])
-		it.next++
 	}
-	// Parse has read every field to its end: only an opaque field, which has one
-	// item, leaves anything to say here.
-	return it.field.cut(&it.c, &it.route.NLRI) == ""
+	n := &it.route.NLRI
+	if it.field.layout != layoutPrefix {
+		// Parse has read every field to its end: only an opaque field, which has
+		// one item, leaves anything to say here.
+		return it.field.cut(&it.c, n) == ""
+	}
+	// What cut does, for nearly all routes, with checkPrefixes done.
+	item := it.c.Position()
+	if n.HasPathID {
+		n.PathID, item = item.Uint32()
+	}
+	bits, addr := item.Uint8()
+	size := octets(int(bits))
+	end := addr.Skip(size)
+	it.c.MoveTo(end)
+	n.Raw = end.Since(item)
+	if n.Family.AFI() == AFIIPv4 {
+		n.Prefix = prefix4(end.Last32()<<(32-8*uint(size)), int(bits))
+	} else {
+		n.Prefix = prefix16(end.Since(addr), int(bits))
+	}
+	return true
 }
 
-// enter begins a field and sets what all of its routes share.
-func (it *RouteIter) enter(f *field) {
+// enter begins the next field, if there is one, and sets what all of its routes
+// share, one by one: a Route made aside and copied would be most of the work for
+// a short UPDATE.
+func (it *RouteIter) enter() bool {
+	u, r := it.u, &it.route
+	if u == nil || it.next >= u.nfields || u.verdict == VerdictSessionReset {
+		return false
+	}
+	if it.next > 0 {
+		*r = Route{}
+	}
+	f := &u.fields[it.next]
+	it.next++
 	it.field = f
 	it.c = wire.NewCursor(f.nlri)
-	it.route = Route{Action: f.action, Multiprotocol: f.attr != 0}
-	f.begin(&it.route.NLRI)
+	r.Action, r.Multiprotocol = f.action, f.attr != 0
+	r.NLRI.Family, r.NLRI.HasPathID = f.family, f.addPath
 	switch {
 	case f.action == Withdraw:
-	case it.u.verdict == VerdictTreatAsWithdraw:
-		it.route.Action, it.route.TreatAsWithdraw = Withdraw, true
+	case u.verdict == VerdictTreatAsWithdraw:
+		r.Action, r.TreatAsWithdraw = Withdraw, true
 	default:
-		it.route.NextHop = f.nextHop
+		r.NextHop = f.nextHop
 	}
+	return true
 }
 
 // Route returns the current route; it is overwritten by the next call of Next.

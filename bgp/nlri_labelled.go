@@ -31,10 +31,11 @@ func cutLabelled(c *wire.Cursor, a Action, n *NLRI) (reason string) {
 // nothing (RFC 8277 §2.4), but routers that follow RFC 3107 repeat the stack.
 func cutLabels(c *wire.Cursor, bits int, a Action, n *NLRI) int {
 	n.Labels = nil
-	ahead := *c
+	ahead := c.Position()
 	size, found := 0, false
 	for !found && bits >= 8*(size+labelLen) {
-		label := ahead.Uint24()
+		var label uint32
+		label, ahead = ahead.Uint24()
 		size += labelLen
 		found = label&bottomOfStack != 0 ||
 			a == Withdraw && size == labelLen && (label == labelCompat || label == labelCompatZero)

@@ -29,8 +29,9 @@ func cutOpaque(c *wire.Cursor, l layout, n *NLRI) (reason string) {
 // cutValue reads a value of size octets that begins with a route distinguisher
 // if rd is set and the value is long enough.
 func cutValue(c *wire.Cursor, size int, rd bool, n *NLRI) {
-	value := c.Sub(size)
-	if rd && value.Len() >= rdLen {
-		cutRD(&value, n)
+	if rd && size >= rdLen && c.Len() >= size {
+		cutRD(c, n)
+		size -= rdLen
 	}
+	c.Skip(size)
 }

@@ -22,19 +22,20 @@ func octets(n int) int { return (n + 7) >> 3 }
 // checkPrefixes is field.check for the families that nearly all routes have:
 // it steps over the prefixes without making them.
 func checkPrefixes(nlri []byte, maxLen int, addPath bool) (at int, reason string) {
-	c := wire.NewCursor(nlri)
-	for !c.Empty() {
-		at = c.Offset()
+	p := wire.NewPosition(nlri)
+	for p.More() {
+		at = p.Offset()
 		if addPath {
-			c.Skip(4)
+			p = p.Skip(4)
 		}
-		bits := int(c.Uint8())
-		if bits > maxLen {
+		var bits uint8
+		bits, p = p.Uint8()
+		if int(bits) > maxLen {
 			return at, reasonPrefixLength
 		}
-		c.Skip(octets(bits))
+		p = p.Skip(octets(int(bits)))
 	}
-	if !c.OK() {
+	if !p.OK() {
 		return at, reasonNLRICut
 	}
 	return 0, ""
@@ -53,18 +54,9 @@ func cutPrefix(c *wire.Cursor, bits int, n *NLRI) (reason string) {
 	if bits < 0 || bits > 32 {
 		return reasonPrefixLength
 	}
-	v := uint32(0)
-	switch octets(bits) {
-	case 1:
-		v = uint32(c.Uint8()) << 24
-	case 2:
-		v = uint32(c.Uint16()) << 16
-	case 3:
-		v = c.Uint24() << 8
-	case 4:
-		v = c.Uint32()
-	}
-	n.Prefix = prefix4(v, bits)
+	size := octets(bits)
+	c.Skip(size)
+	n.Prefix = prefix4(c.Position().Last32()<<(32-8*uint(size)), bits)
 	return ""
 }
 

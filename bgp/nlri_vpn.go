@@ -1,6 +1,10 @@
 package bgp
 
-import "github.com/ribtap/ribtap/internal/wire"
+import (
+	"encoding/binary"
+
+	"github.com/ribtap/ribtap/internal/wire"
+)
 
 // rdLen is the size of a route distinguisher (RFC 4364 §4.2).
 const rdLen = 8
@@ -18,5 +22,7 @@ func cutVPN(c *wire.Cursor, a Action, n *NLRI) (reason string) {
 
 // cutRD reads a route distinguisher.
 func cutRD(c *wire.Cursor, n *NLRI) {
-	n.HasRD = copy(n.RD[:], c.Bytes(rdLen)) == rdLen
+	rd := c.Uint64()
+	n.HasRD = c.OK()
+	binary.BigEndian.PutUint64(n.RD[:], rd)
 }

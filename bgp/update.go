@@ -94,21 +94,28 @@ func (u *Update) Parse(msg []byte, s Session) {
 	u.verdict, u.attrsCut, u.reachable, u.endOfRIB = VerdictOK, false, false, false
 	u.seen, u.discarded = attrSet{}, attrSet{}
 
-	c := wire.NewCursor(msg)
-	if !u.readHeader(&c, len(msg)) {
+	left, p := wire.NewPosition(msg).Uint64()
+	right, p := p.Uint64()
+	length, p := p.Uint16()
+	typ, p := p.Uint8()
+	if left&right != allOnes || int(length) != len(msg) || length < minUpdateLen || typ != MessageUpdate {
+		u.badHeader(left&right, int(length), typ, len(msg))
 		return
 	}
-	at := c.Offset()
-	withdrawn := c.Bytes(int(c.Uint16()))
-	attrs := c.Bytes(int(c.Uint16()))
-	if !c.OK() {
+	at := p.Offset()
+	n, p := p.Uint16()
+	withdrawn, p := p.Bytes(int(n))
+	n, p = p.Uint16()
+	attrs, p := p.Bytes(int(n))
+	if !p.OK() {
 		u.found(Finding{Verdict: reset, Code: ErrorUpdateMessage, Subcode: subMalformedAttributeList, Offset: at, Reason: reasonLengths})
 		return
 	}
-	nlriAt := c.Offset()
-	nlri := c.Rest()
+	nlriAt, nlri := p.Offset(), p.Rest()
 
-	u.addClassic(Withdraw, withdrawn, at+2, nil)
+	if len(withdrawn) > 0 {
+		u.addClassic(Withdraw, withdrawn, at+2, nil)
+	}
 	u.readAttrs(attrs, nlriAt-len(attrs))
 	if len(nlri) > 0 {
 		a, _ := u.Attr(AttrNextHop)
@@ -120,48 +127,42 @@ func (u *Update) Parse(msg []byte, s Session) {
 	}
 }
 
-// readHeader checks that msg is one whole UPDATE.
-func (u *Update) readHeader(c *wire.Cursor, size int) bool {
-	left, right := c.Uint64(), c.Uint64()
-	length, typ := int(c.Uint16()), c.Uint8()
+// badHeader says why msg is not one whole UPDATE; size is that of the message.
+func (u *Update) badHeader(marker uint64, length int, typ uint8, size int) {
 	f := Finding{Verdict: reset, Code: ErrorMessageHeader}
 	switch {
-	case !c.OK() || length != size || length < minUpdateLen && typ == MessageUpdate:
+	case size < HeaderLen || length != size || length < minUpdateLen && typ == MessageUpdate:
 		f.Subcode, f.Reason, f.Offset = subHeaderBadLength, reasonMessageLength, markerLen
-	case left&right != allOnes:
+	case marker != allOnes:
 		f.Subcode, f.Reason = subHeaderNotSynchronized, reasonMarker
-	case typ != MessageUpdate:
-		f.Subcode, f.Reason, f.Offset = subHeaderBadType, reasonMessageType, typeAt
 	default:
-		return true
+		f.Subcode, f.Reason, f.Offset = subHeaderBadType, reasonMessageType, typeAt
 	}
 	u.found(f)
-	return false
 }
 
 // readAttrs walks the path attributes, which stand at base in the message.
 func (u *Update) readAttrs(area []byte, base int) {
 	u.attrs = area
-	c := wire.NewCursor(area)
-	for !c.Empty() {
-		start := c.Offset()
-		a, ok := cutAttr(&c)
-		if !ok {
-			whole := wire.NewCursor(area)
-			u.attrs = whole.Bytes(start)
+	for p := wire.NewPosition(area); p.More(); {
+		start := p
+		var a Attr
+		if a, p = cutAttr(p); !p.OK() {
+			u.attrs = start.Since(wire.NewPosition(area))
 			u.attrsCut = true
-			u.attrOverrun(a, base+start)
+			u.attrOverrun(a.Code, base+start.Offset())
 			return
 		}
-		if u.seen.has(a.Code) {
-			u.duplicate(a.Code, base+start)
+		code := a.Code
+		if u.seen.has(code) {
+			u.duplicate(code, base+start.Offset())
 			continue
 		}
-		u.seen.add(a.Code)
-		if int(a.Code) < len(u.first) {
-			u.first[a.Code] = uint16(start)
+		u.seen.add(code)
+		if int(code) < len(u.first) {
+			u.first[code] = uint16(start.Offset())
 		}
-		u.checkAttr(a, base+c.Offset()-len(a.Value))
+		u.checkAttr(a.Flags, code, a.Value, base+p.Offset()-len(a.Value))
 	}
 }
 

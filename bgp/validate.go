@@ -45,7 +45,11 @@ const (
 )
 
 // found records a finding. When the list is full a stronger finding takes the
-// place of the last one, so that the reason of the verdict is never lost.
+// place of the last one, so that the reason of the verdict is never lost. It is
+// kept out of its callers, where it would stand a dozen times in the way of
+// messages that nothing is found in.
+//
+//go:noinline
 func (u *Update) found(f Finding) {
 	stronger := f.Verdict > u.verdict
 	if stronger {
@@ -62,6 +66,8 @@ func (u *Update) found(f Finding) {
 
 // attrFound records a finding in an attribute and discards the attribute when
 // that is the verdict.
+//
+//go:noinline
 func (u *Update) attrFound(v Verdict, code, subcode uint8, at int, reason string) {
 	if v == VerdictAttributeDiscard {
 		u.discarded.add(code)
@@ -69,17 +75,17 @@ func (u *Update) attrFound(v Verdict, code, subcode uint8, at int, reason string
 	u.found(Finding{Verdict: v, Attr: code, Code: ErrorUpdateMessage, Subcode: subcode, Offset: at, Reason: reason})
 }
 
-// attrOverrun judges an attribute area that ends inside an attribute, of which
-// a has what could be read (RFC 7606 §4). An MP attribute that was reached but
-// cannot be read leaves NLRI unknown (RFC 7606 §5.3).
-func (u *Update) attrOverrun(a Attr, at int) {
-	switch a.Code {
+// attrOverrun judges an attribute area that ends inside an attribute (RFC 7606
+// §4); code is 0 when not even that could be read. An MP attribute that was
+// reached but cannot be read leaves NLRI unknown (RFC 7606 §5.3).
+func (u *Update) attrOverrun(code uint8, at int) {
+	switch code {
 	case AttrMPReachNLRI, AttrMPUnreachNLRI:
-		u.attrFound(reset, a.Code, subOptionalAttribute, at, reasonAttrOverrun)
+		u.attrFound(reset, code, subOptionalAttribute, at, reasonAttrOverrun)
 	case 0: // code 0 is reserved: fewer than two octets were left
 		u.attrFound(taw, 0, subMalformedAttributeList, at, reasonAttrStray)
 	default:
-		u.attrFound(taw, a.Code, subAttributeLength, at, reasonAttrOverrun)
+		u.attrFound(taw, code, subAttributeLength, at, reasonAttrOverrun)
 	}
 }
 
@@ -98,55 +104,65 @@ func (u *Update) duplicate(code uint8, at int) {
 
 // checkAttr applies the attribute's row to it; at is where its value stands in
 // the message.
-func (u *Update) checkAttr(a Attr, at int) {
-	row := &attrRows[a.Code]
+func (u *Update) checkAttr(flags, code uint8, value []byte, at int) {
+	row := &attrRows[code]
 	switch {
 	case row.rule <= ruleOpaque:
-		if row.rule == ruleUnknown && a.Flags&AttrFlagOptional == 0 {
-			u.attrFound(reset, a.Code, subUnrecognizedWellKnown, at, reasonAttrUnknown)
+		if row.rule == ruleUnknown && flags&AttrFlagOptional == 0 {
+			u.attrFound(reset, code, subUnrecognizedWellKnown, at, reasonAttrUnknown)
 		}
+		return
 	case row.internal && u.session.Peering == PeeringExternal:
-		u.attrFound(discard, a.Code, subOptionalAttribute, at, reasonAttrExternal)
+		u.attrFound(discard, code, subOptionalAttribute, at, reasonAttrExternal)
+		return
 	case row.old && u.session.AS4:
-		u.attrFound(discard, a.Code, subOptionalAttribute, at, reasonAttrOld)
-	case a.Flags&(AttrFlagOptional|AttrFlagTransitive) != row.flags:
-		u.attrFound(row.flag, a.Code, subAttributeFlags, at, reasonAttrFlags)
-	default:
-		u.checkValue(row, a, at)
+		u.attrFound(discard, code, subOptionalAttribute, at, reasonAttrOld)
+		return
+	case flags&(AttrFlagOptional|AttrFlagTransitive) != row.flags:
+		u.attrFound(row.flag, code, subAttributeFlags, at, reasonAttrFlags)
+		return
 	}
-}
-
-// checkValue applies the rule of the attribute's row to its value.
-func (u *Update) checkValue(row *attrRow, a Attr, at int) {
-	n, size := len(a.Value), int(row.size)
+	n, size := len(value), int(row.size)
 	switch row.rule {
 	case ruleLength:
 		if n != size {
-			u.attrFound(u.lengthVerdict(row), a.Code, subAttributeLength, at, reasonAttrLength)
+			u.attrFound(u.lengthVerdict(row), code, subAttributeLength, at, reasonAttrLength)
 		}
 	case ruleMultiple:
-		if n == 0 || n%size != 0 {
-			u.attrFound(u.lengthVerdict(row), a.Code, subAttributeLength, at, reasonAttrLength)
+		// The size is a constant in every case: a division would cost more than
+		// the rest.
+		if n == 0 || !multiple(n, row.size) {
+			u.attrFound(u.lengthVerdict(row), code, subAttributeLength, at, reasonAttrLength)
 		}
 	case ruleOrigin:
-		u.checkOrigin(row, a, at)
+		u.checkOrigin(row, code, value, at)
 	case ruleASPath, ruleAS4Path:
-		wide := u.session.AS4 || row.rule == ruleAS4Path
-		if reason := checkASPath(a.Value, wide); reason != "" {
-			u.attrFound(row.value, a.Code, subMalformedASPath, at, reason)
+		if reason := checkASPath(value, u.session.AS4 || row.rule == ruleAS4Path); reason != "" {
+			u.attrFound(row.value, code, subMalformedASPath, at, reason)
 		}
 	case ruleAggregator:
-		u.checkAggregator(row, a, at)
+		u.checkAggregator(row, code, value, at)
 	case ruleTLV8, ruleAIGP, ruleTLV16:
-		if !checkTLVs(row.rule, a.Value) {
-			u.attrFound(row.value, a.Code, subOptionalAttribute, at, reasonAttrLength)
+		if !checkTLVs(row.rule, value) {
+			u.attrFound(row.value, code, subOptionalAttribute, at, reasonAttrLength)
 		}
 	case ruleMPReach:
-		u.readMPReach(a.Value, at)
+		u.readMPReach(value, at)
 	case ruleMPUnreach:
-		u.readMPUnreach(a.Value, at)
+		u.readMPUnreach(value, at)
 	case ruleUnknown, ruleOpaque:
 	}
+}
+
+// multiple reports whether n is a multiple of size.
+func multiple(n int, size uint8) bool {
+	switch size {
+	case 4:
+		return n&3 == 0
+	case 8:
+		return n&7 == 0
+	}
+	return n%int(size) == 0
 }
 
 // lengthVerdict weakens the verdict of an attribute that only internal peers
@@ -159,20 +175,20 @@ func (u *Update) lengthVerdict(row *attrRow) Verdict {
 	return row.value
 }
 
-func (u *Update) checkOrigin(row *attrRow, a Attr, at int) {
-	c := wire.NewCursor(a.Value)
+func (u *Update) checkOrigin(row *attrRow, code uint8, value []byte, at int) {
+	c := wire.NewCursor(value)
 	v := c.Uint8()
 	switch {
-	case len(a.Value) != 1:
-		u.attrFound(row.value, a.Code, subAttributeLength, at, reasonAttrLength)
+	case len(value) != 1:
+		u.attrFound(row.value, code, subAttributeLength, at, reasonAttrLength)
 	case v > 2:
-		u.attrFound(row.value, a.Code, subInvalidOrigin, at, reasonAttrContent)
+		u.attrFound(row.value, code, subInvalidOrigin, at, reasonAttrContent)
 	}
 }
 
-func (u *Update) checkAggregator(row *attrRow, a Attr, at int) {
-	wide := u.session.AS4 || a.Code == AttrAS4Aggregator
-	c := wire.NewCursor(a.Value)
+func (u *Update) checkAggregator(row *attrRow, code uint8, value []byte, at int) {
+	wide := u.session.AS4 || code == AttrAS4Aggregator
+	c := wire.NewCursor(value)
 	as, want := uint32(0), 0
 	if wide {
 		as, want = c.Uint32(), 8
@@ -180,31 +196,34 @@ func (u *Update) checkAggregator(row *attrRow, a Attr, at int) {
 		as, want = uint32(c.Uint16()), 6
 	}
 	switch {
-	case len(a.Value) != want:
-		u.attrFound(row.value, a.Code, subAttributeLength, at, reasonAttrLength)
+	case len(value) != want:
+		u.attrFound(row.value, code, subAttributeLength, at, reasonAttrLength)
 	case as == 0:
-		u.attrFound(row.value, a.Code, subOptionalAttribute, at, reasonASZero)
+		u.attrFound(row.value, code, subOptionalAttribute, at, reasonASZero)
 	}
 }
 
 // checkASPath returns why a path is malformed (RFC 7606 §7.2, RFC 7607 §2), or
 // "". An empty path is well formed.
 func checkASPath(value []byte, wide bool) string {
-	c := wire.NewCursor(value)
-	for !c.Empty() {
-		typ, count := c.Uint8(), int(c.Uint8())
+	for p := wire.NewPosition(value); p.More(); {
+		var typ, count uint8
+		typ, p = p.Uint8()
+		count, p = p.Uint8()
 		if typ < 1 || typ > 4 || count == 0 {
 			return reasonASPathSegment
 		}
 		for ; count > 0; count-- {
-			as := uint32(0)
+			var as uint32
 			if wide {
-				as = c.Uint32()
+				as, p = p.Uint32()
 			} else {
-				as = uint32(c.Uint16())
+				var as2 uint16
+				as2, p = p.Uint16()
+				as = uint32(as2)
 			}
 			if as == 0 {
-				if !c.OK() {
+				if !p.OK() {
 					return reasonASPathSegment
 				}
 				return reasonASZero
@@ -239,11 +258,13 @@ func checkTLVs(rule attrRule, value []byte) bool {
 
 // readMPReach takes the NLRI field out of MP_REACH_NLRI (RFC 4760 §3).
 func (u *Update) readMPReach(value []byte, at int) {
-	c := wire.NewCursor(value)
-	family := NewFamily(AFI(c.Uint16()), SAFI(c.Uint8()))
-	nextHop := c.Bytes(int(c.Uint8()))
-	c.Skip(1) // RFC 4760 §3: reserved, ignored whatever RFC 2858 meant by it
-	if !c.OK() {
+	afi, p := wire.NewPosition(value).Uint16()
+	safi, p := p.Uint8()
+	size, p := p.Uint8()
+	nextHop, p := p.Bytes(int(size))
+	p = p.Skip(1) // RFC 4760 §3: reserved, ignored whatever RFC 2858 meant by it
+	family := NewFamily(AFI(afi), SAFI(safi))
+	if !p.OK() {
 		u.attrFound(reset, AttrMPReachNLRI, subOptionalAttribute, at, reasonAttrLength)
 		return
 	}
@@ -255,22 +276,23 @@ func (u *Update) readMPReach(value []byte, at int) {
 	f := u.newField()
 	f.action, f.attr = Announce, AttrMPReachNLRI
 	f.family, f.layout = family, l
-	f.nextHop, f.offset, f.nlri = nextHop, at+c.Offset(), c.Rest()
+	f.nextHop, f.offset, f.nlri = nextHop, at+p.Offset(), p.Rest()
 	u.addField(f)
 }
 
 // readMPUnreach takes the NLRI field out of MP_UNREACH_NLRI (RFC 4760 §4).
 func (u *Update) readMPUnreach(value []byte, at int) {
-	c := wire.NewCursor(value)
-	family := NewFamily(AFI(c.Uint16()), SAFI(c.Uint8()))
-	if !c.OK() {
+	afi, p := wire.NewPosition(value).Uint16()
+	safi, p := p.Uint8()
+	family := NewFamily(AFI(afi), SAFI(safi))
+	if !p.OK() {
 		u.attrFound(reset, AttrMPUnreachNLRI, subOptionalAttribute, at, reasonAttrLength)
 		return
 	}
 	f := u.newField()
 	f.action, f.attr = Withdraw, AttrMPUnreachNLRI
 	f.family, f.layout = family, layoutOf(family)
-	f.nextHop, f.offset, f.nlri = nil, at+c.Offset(), c.Rest()
+	f.nextHop, f.offset, f.nlri = nil, at+p.Offset(), p.Rest()
 	u.endOfRIB, u.eorFamily = len(f.nlri) == 0, f.family
 	u.addField(f)
 }
