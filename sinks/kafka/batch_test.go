@@ -244,11 +244,12 @@ func TestGoBMP(t *testing.T) {
 	attrs := attributes(65011, 65000, 3)
 	base := fmt.Sprintf(`{"base_attr_hash":"%s","is_atomic_agg":false,"origin":"igp","as_path":[65011,65000,3],"as_path_count":3,"nexthop":"192.0.2.11","med":50,`+
 		`"community_list":["65000:1","65535:65281"],"ext_community_list":["rt=65000:1"],"large_community_list":["65000:1:2"]}`, attrHash(attrs))
+	none := fmt.Sprintf(`{"base_attr_hash":"%s","is_atomic_agg":false}`, md5sum(""))
 	up := routeEvent(3, 3, nil)
 	up.Kind, up.Sent, up.PDU = event.KindPeerUp, open, open
 	up.Head = append(bmpHead(3, up.Peer, 0), append(make([]byte, 16), 0, 179, 0x9c, 0x40)...)
 	peerHash := md5sum("peer\x00" + router + "\x0010.0.0.11\x00198.51.100.4\x0065011\x000\x000:0\x00")
-	caps := `{"65":[{"capability_value":"AAD96Q==","capability_descr":"four-octet-as 65001"}]}`
+	caps := `{"65":[{"capability_value":"AAD96Q==","capability_descr":"Support for 4-octet AS number capability"}]}`
 	down := routeEvent(3, 3, message(bgp.MessageNotification, []byte{6, 2}))
 	down.Kind, down.Reason = event.KindPeerDown, 3
 	stats := routeEvent(3, 3, nil)
@@ -261,7 +262,7 @@ func TestGoBMP(t *testing.T) {
 		want  []string
 	}{
 		{"update", routeEvent(3, 3, updateMessage(nlri("10.0.2.0/24"), attrs, nlri("10.0.1.0/24")), both2), "lab.gobmp.parsed.unicast_prefix_v4", []string{
-			`{"action":"del",` + common + `,` + views + `,"peer_ip":"198.51.100.4","peer_asn":65011,"hash":"` + gone + `","prefix":"10.0.2.0","prefix_len":24,"is_ipv4":true,"is_nexthop_ipv4":true}`,
+			`{"action":"del",` + common + `,` + views + `,"peer_ip":"198.51.100.4","peer_asn":65011,"hash":"` + gone + `","base_attrs":` + none + `,"prefix":"10.0.2.0","prefix_len":24,"is_ipv4":true,"is_nexthop_ipv4":true}`,
 			`{"action":"add",` + common + `,` + views + `,"peer_ip":"198.51.100.4","peer_asn":65011,"hash":"` + hash + `","base_attrs":` + base +
 				`,"prefix":"10.0.1.0","prefix_len":24,"is_ipv4":true,"origin_as":3,"nexthop":"192.0.2.11","is_nexthop_ipv4":true}`,
 		}},
@@ -362,4 +363,25 @@ func TestGoBMPOfRecordings(t *testing.T) {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 	t.Logf("records: %v", counts)
+}
+
+// A state that was written for other topics of the same format says nothing of
+// these: its lanes are by their numbers.
+func TestStateOfOtherTopics(t *testing.T) {
+	cfg := testConfig()
+	cfg.Format, cfg.TopicState, cfg.StateDir = FormatGoBMPJSON, "routes", t.TempDir()
+	before := state{
+		Version: stateVersion, Target: "gobmp-json rt1 gobmp.parsed.peer routes", Position: 7, ProducerID: 5,
+		Partitions: []int{1, 1}, Lanes: []laneState{{Next: 3, Offset: 9}, {Next: 4, Offset: 11}},
+	}
+	if err := (store{cfg.StateDir}).save(&before); err != nil {
+		t.Fatal(err)
+	}
+	s, err := New(cfg, quiet(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.state.Position != 7 || s.state.ProducerID != noProducer || len(s.state.Lanes) != 0 {
+		t.Errorf("%+v", s.state)
+	}
 }

@@ -663,6 +663,9 @@ func TestAllocations(t *testing.T) {
 		f, topics := newFormat(&cfg, m)
 		b := newTestBuilder(cfg, m, topics)
 		events := crashBatch(1, 500)
+		for i, pdu := range updatesOf(t) {
+			events = append(events, routeEvent(uint64(501+i), 0, pdu, both2))
+		}
 		run := func() {
 			b.chunk.reset(len(topics), 1)
 			for i := range events {
@@ -681,6 +684,9 @@ func TestAllocations(t *testing.T) {
 func FuzzFormats(f *testing.F) {
 	for i := range uint64(20) {
 		f.Add(crashEvent(i+1).PDU, uint8(i))
+	}
+	for _, pdu := range updatesOf(f) {
+		f.Add(pdu, uint8(1)) // AS numbers of four octets
 	}
 	decode := protoEvent(f)
 	f.Fuzz(func(t *testing.T, pdu []byte, x uint8) {

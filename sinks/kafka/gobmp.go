@@ -2,7 +2,6 @@ package kafka
 
 import (
 	"crypto/md5" //nolint:gosec // GoBMP's hash
-	"encoding/base64"
 	"encoding/hex"
 	"strconv"
 
@@ -18,12 +17,19 @@ const (
 	goBMPUnicast6
 	goBMPVPN4
 	goBMPVPN6
+	goBMPEVPN
+	goBMPSRPolicy4
+	goBMPSRPolicy6
+	goBMPFlowspec4
+	goBMPFlowspec6
 	goBMPStatistics
 )
 
 var goBMPNames = [...]string{
 	goBMPPeer: "peer", goBMPUnicast4: "unicast_prefix_v4", goBMPUnicast6: "unicast_prefix_v6",
-	goBMPVPN4: "l3vpn_v4", goBMPVPN6: "l3vpn_v6", goBMPStatistics: "statistics",
+	goBMPVPN4: "l3vpn_v4", goBMPVPN6: "l3vpn_v6", goBMPEVPN: "evpn",
+	goBMPSRPolicy4: "sr_policy_v4", goBMPSRPolicy6: "sr_policy_v6",
+	goBMPFlowspec4: "flowspec_v4", goBMPFlowspec6: "flowspec_v6", goBMPStatistics: "statistics",
 }
 
 func goBMPTopics(prefix string) []topicSpec {
@@ -42,11 +48,15 @@ func goBMPTopics(prefix string) []topicSpec {
 var goBMPFamilies = map[bgp.Family]int{
 	bgp.IPv4Unicast: goBMPUnicast4, bgp.IPv6Unicast: goBMPUnicast6,
 	bgp.IPv4Labelled: goBMPUnicast4, bgp.IPv6Labelled: goBMPUnicast6,
-	bgp.IPv4VPN: goBMPVPN4, bgp.IPv6VPN: goBMPVPN6,
+	bgp.IPv4VPN: goBMPVPN4, bgp.IPv6VPN: goBMPVPN6, bgp.EVPN: goBMPEVPN,
+	bgp.IPv4SRPolicy: goBMPSRPolicy4, bgp.IPv6SRPolicy: goBMPSRPolicy6,
+	bgp.IPv4Flowspec: goBMPFlowspec4, bgp.IPv6Flowspec: goBMPFlowspec6,
+	bgp.IPv4VPNFlow: goBMPFlowspec4, bgp.IPv6VPNFlow: goBMPFlowspec6,
 }
 
 // goBMPFormat has GoBMP's JSON: one record for each route, peer change and
-// statistics report. The key is the router's hash.
+// statistics report. The key is the router's hash, and that of the rule for flow
+// specifications. testdata/gobmp holds what GoBMP itself writes.
 type goBMPFormat struct {
 	m     *metrics
 	peers map[*event.Peer]*goBMPPeerInfo
@@ -55,6 +65,9 @@ type goBMPFormat struct {
 	value      []byte
 	text       []byte
 	attributes []byte
+	reduced    bool // the routes of this UPDATE come without their attributes
+	spec       []byte
+	key        []byte // of the last flow specification
 }
 
 // goBMPPeerInfo is what the records of a peer have in common.
@@ -132,6 +145,9 @@ func (f *goBMPFormat) append(e *event.Event, out *builder) {
 	f.m.skipped.WithLabelValues(skipFormat).Inc()
 }
 
+// pathExpansion is how much longer a segment list is as JSON.
+const pathExpansion = 16
+
 func (f *goBMPFormat) routes(e *event.Event, out *builder) {
 	if !e.Update(&f.update) {
 		f.m.skipped.WithLabelValues(skipFormat).Inc()
@@ -141,8 +157,8 @@ func (f *goBMPFormat) routes(e *event.Event, out *builder) {
 	if family, ok := u.EndOfRIB(); ok {
 		if topic, ok := goBMPFamilies[family]; ok {
 			v := f.common(append(f.value[:0], '{'), e, p, "add")
-			v = appendBool(v, "is_ipv4", family.AFI() == bgp.AFIIPv4)
-			v = appendBool(v, "is_nexthop_ipv4", family.AFI() == bgp.AFIIPv4)
+			v = appendBool(v, "is_ipv4", family.AFI() != bgp.AFIIPv6)
+			v = appendBool(v, "is_nexthop_ipv4", family.AFI() != bgp.AFIIPv6)
 			f.value = append(appendBool(v, "is_eor", true), '}')
 			out.emit(topic, p.key, f.value)
 		}
@@ -153,19 +169,36 @@ func (f *goBMPFormat) routes(e *event.Event, out *builder) {
 		total++
 	}
 	f.attributes = f.baseAttributes(f.attributes[:0])
-	if len(f.attributes)*total > maxExpansion {
+	size := len(f.attributes)
+	if a, ok := u.Attr(bgp.AttrTunnelEncapsulation); ok {
+		size += pathExpansion * len(a.Value)
+	}
+	if f.reduced = size*total > maxExpansion; f.reduced {
 		f.m.reduced.Inc()
 		f.attributes = append(f.reducedAttributes(f.attributes[:0]), '}')
 	}
 	for it := u.Routes(); it.Next(); {
 		r := it.Route()
 		topic, ok := goBMPFamilies[r.NLRI.Family]
-		if !ok || !r.NLRI.Prefix.IsValid() {
+		key := p.key
+		switch {
+		case !ok:
+		case topic == goBMPEVPN:
+			ok = f.evpn(e, p, r)
+		case topic == goBMPSRPolicy4, topic == goBMPSRPolicy6:
+			ok = f.srPolicy(e, p, r)
+		case topic == goBMPFlowspec4, topic == goBMPFlowspec6:
+			key, ok = f.flowspec(e, p, r)
+		case r.NLRI.Prefix.IsValid():
+			f.route(e, p, r)
+		default:
+			ok = false
+		}
+		if !ok {
 			f.m.skipped.WithLabelValues(skipFormat).Inc()
 			continue
 		}
-		f.route(e, p, r)
-		out.emit(topic, p.key, f.value)
+		out.emit(topic, key, f.value)
 	}
 }
 
@@ -218,62 +251,82 @@ func locRIBFiltered(head []byte) bool {
 	return c.Len() > 0 && c.Uint8()&flagF != 0
 }
 
-// route makes the message of one route.
-func (f *goBMPFormat) route(e *event.Event, p *goBMPPeerInfo, r *bgp.Route) {
-	n := &r.NLRI
+// begin begins the message of a route with what all families have.
+func (f *goBMPFormat) begin(e *event.Event, p *goBMPPeerInfo, r *bgp.Route) []byte {
 	action := "add"
 	if r.Action == bgp.Withdraw {
 		action = "del"
 	}
+	v := f.common(append(f.value[:0], '{'), e, p, action)
+	if r.Action == bgp.Withdraw {
+		// GoBMP's readers find the object there too, and a route that goes has
+		// none of the attributes that others of the UPDATE come with.
+		return append(appendName(v, "base_attrs"), noAttributes...)
+	}
+	v = append(appendName(v, "base_attrs"), f.attributes...)
+	if asn, ok := f.update.OriginAS(); ok {
+		v = appendNumber(v, "origin_as", uint64(asn))
+	}
+	f.text = bgp.AppendNextHop(f.text[:0], r.NLRI.Family, r.NextHop)
+	if len(f.text) > 0 {
+		v = appendQuoted(v, "nexthop", f.text)
+	}
+	return v
+}
+
+// end appends what all families have at the end.
+func (f *goBMPFormat) end(v []byte, r *bgp.Route) {
+	v = appendBool(v, "is_nexthop_ipv4", nextHop4(r.NLRI.Family, r.NextHop))
+	if r.NLRI.HasPathID && r.NLRI.PathID != 0 {
+		v = appendNumber(v, "path_id", uint64(r.NLRI.PathID))
+	}
+	f.value = append(v, '}')
+}
+
+// route makes the message of a route with a prefix.
+func (f *goBMPFormat) route(e *event.Event, p *goBMPPeerInfo, r *bgp.Route) {
+	n := &r.NLRI
 	vpn := n.HasRD
 	addr := n.Prefix.Addr()
-	v := f.common(append(f.value[:0], '{'), e, p, action)
+	v := f.begin(e, p, r)
 	v = append(appendName(v, "hash"), '"')
 	v = f.appendRouteHash(v, p, n, vpn)
 	v = append(v, '"')
-	if r.Action == bgp.Announce {
-		v = append(appendName(v, "base_attrs"), f.attributes...)
-	}
 	f.text = addr.AppendTo(f.text[:0])
 	v = appendPlain(v, "prefix", f.text)
-	if n.Prefix.Bits() != 0 {
+	if n.Prefix.Bits() > 0 {
 		v = appendNumber(v, "prefix_len", uint64(n.Prefix.Bits()))
 	}
 	v = appendBool(v, "is_ipv4", addr.Is4())
 	if r.Action == bgp.Announce {
-		if asn, ok := f.update.OriginAS(); ok {
-			v = appendNumber(v, "origin_as", uint64(asn))
-		}
-		f.text = bgp.AppendNextHop(f.text[:0], n.Family, r.NextHop)
-		if len(f.text) > 0 {
-			v = appendQuoted(v, "nexthop", f.text)
-		}
 		if vpn {
 			f.text = f.update.AppendClusterList(f.text[:0])
 			if len(f.text) > 0 {
 				v = appendPlain(v, "cluster_list", f.text)
 			}
+		} else {
+			v = f.color(v)
 		}
+		v = f.originValidation(v)
 	}
-	v = appendBool(v, "is_nexthop_ipv4", nextHop4(n.Family, r.NextHop))
-	if n.HasPathID && n.PathID != 0 {
-		v = appendNumber(v, "path_id", uint64(n.PathID))
-	}
-	if r.Action == bgp.Announce {
-		v = appendLabels(v, "labels", n.Labels)
-	}
+	v = appendLabels(v, "labels", n.Labels)
 	if vpn {
-		v = appendRD(v, "vpn_rd", n.RD)
-		v = appendNumber(v, "vpn_rd_type", uint64(n.RD[0])<<8|uint64(n.RD[1]))
+		v = appendGoBMPRD(v, n.RD)
 	}
-	f.value = append(v, '}')
+	f.end(v, r)
+}
+
+// appendGoBMPRD appends a route distinguisher and its type.
+func appendGoBMPRD(v []byte, rd bgp.RD) []byte {
+	c := wire.NewCursor(rd[:])
+	return appendNumber(appendRD(v, "vpn_rd", rd), "vpn_rd_type", uint64(c.Uint16()))
 }
 
 // nextHop4 reports whether a next hop is IPv4: of 4 octets, or 12 with a
 // distinguisher.
 func nextHop4(family bgp.Family, nh []byte) bool {
 	if len(nh) == 0 {
-		return family.AFI() == bgp.AFIIPv4
+		return family.AFI() != bgp.AFIIPv6
 	}
 	const v4, v4VPN = 4, 12
 	return len(nh) == v4 || len(nh) == v4VPN
@@ -298,119 +351,14 @@ func (f *goBMPFormat) appendRouteHash(dst []byte, p *goBMPPeerInfo, n *bgp.NLRI,
 	t = append(appendUint(t, uint64(n.Prefix.Bits())), 0)
 	t = append(strconv.AppendBool(t, n.Prefix.Addr().Is4()), 0)
 	t = append(appendUint(t, uint64(n.PathID)), 0)
-	const lowBits = 4
 	for c, first := wire.NewCursor(n.Labels), true; c.Len() >= 3; first = false {
 		if !first {
 			t = append(t, ',')
 		}
-		t = appendUint(t, uint64(c.Uint24()>>lowBits))
+		t = appendUint(t, uint64(c.Uint24()>>labelLowBits))
 	}
 	t = append(t, 0)
 	f.text = t
 	sum := md5.Sum(t) //nolint:gosec // GoBMP's hash
 	return hex.AppendEncode(dst, sum[:])
-}
-
-// reducedAttributes begins the object with its hash alone.
-func (f *goBMPFormat) reducedAttributes(v []byte) []byte {
-	h := f.text[:0]
-	for it := f.update.Attrs(); ; {
-		a, ok := it.Next()
-		if !ok {
-			break
-		}
-		if a.Code != bgp.AttrMPReachNLRI && a.Code != bgp.AttrMPUnreachNLRI {
-			h = append(append(h, a.Code), a.Value...)
-		}
-	}
-	f.text = h
-	sum := md5.Sum(h) //nolint:gosec // GoBMP's hash
-	v = append(appendName(append(v, '{'), "base_attr_hash"), '"')
-	v = append(hex.AppendEncode(v, sum[:]), '"')
-	return appendBool(v, "is_atomic_agg", f.update.AtomicAggregate())
-}
-
-// baseAttributes makes the object base_attrs.
-func (f *goBMPFormat) baseAttributes(v []byte) []byte {
-	u := &f.update
-	v = f.reducedAttributes(v)
-	if o, ok := u.Origin(); ok {
-		v = appendPlain(v, "origin", o.String())
-	}
-	if path, ok := u.ASPath(); ok {
-		n := 0
-		for seg, ok := path.Next(); ok; seg, ok = path.Next() {
-			for asn, ok := seg.Next(); ok; asn, ok = seg.Next() {
-				if n == 0 {
-					v = append(appendName(v, "as_path"), '[')
-				} else {
-					v = append(v, ',')
-				}
-				v = appendUint(v, uint64(asn))
-				n++
-			}
-		}
-		if n > 0 {
-			v = appendNumber(append(v, ']'), "as_path_count", uint64(n))
-		}
-	}
-	if a, ok := u.Attr(bgp.AttrNextHop); ok {
-		f.text = bgp.AppendNextHop(f.text[:0], bgp.IPv4Unicast, a.Value)
-		if len(f.text) > 0 {
-			v = appendQuoted(v, "nexthop", f.text)
-		}
-	}
-	if x, ok := u.MED(); ok && x != 0 {
-		v = appendNumber(v, "med", uint64(x))
-	}
-	if x, ok := u.LocalPref(); ok && x != 0 {
-		v = appendNumber(v, "local_pref", uint64(x))
-	}
-	if a, ok := u.Attr(bgp.AttrAggregator); ok && len(a.Value) > 0 {
-		v = append(appendName(v, "aggregator"), '"')
-		v = append(base64.StdEncoding.AppendEncode(v, a.Value), '"')
-	}
-	if a, ok := u.Attr(bgp.AttrCommunities); ok {
-		f.text = f.text[:0]
-		for c := wire.NewCursor(a.Value); c.Len() >= 4; {
-			if len(f.text) > 0 {
-				f.text = append(f.text, ' ')
-			}
-			f.text = append(appendUint(f.text, uint64(c.Uint16())), ':')
-			f.text = appendUint(f.text, uint64(c.Uint16()))
-		}
-		v = appendList(v, "community_list", f.text)
-	}
-	if a, ok := u.OriginatorID(); ok {
-		f.text = a.AppendTo(f.text[:0])
-		v = appendPlain(v, "originator_id", f.text)
-	}
-	if f.text = u.AppendClusterList(f.text[:0]); len(f.text) > 0 {
-		v = appendPlain(v, "cluster_list", f.text)
-	}
-	f.text = u.AppendExtCommunities(f.text[:0])
-	equalSigns(f.text)
-	v = appendList(v, "ext_community_list", f.text)
-	f.text = u.AppendLargeCommunities(f.text[:0])
-	v = appendList(v, "large_community_list", f.text)
-	if x, ok := u.AIGP(); ok && x != 0 {
-		v = appendNumber(v, "aigp", x)
-	}
-	if x, ok := u.OTC(); ok && x != 0 {
-		v = appendNumber(v, "otc", uint64(x))
-	}
-	return append(v, '}')
-}
-
-// equalSigns writes the first colon of each word as GoBMP does: rt=1:2.
-func equalSigns(words []byte) {
-	open := true
-	for i, c := range words {
-		switch {
-		case c == ' ':
-			open = true
-		case c == ':' && open:
-			words[i], open = '=', false
-		}
-	}
 }

@@ -2,7 +2,6 @@ package kafka
 
 import (
 	"crypto/md5" //nolint:gosec // GoBMP's hash
-	"encoding/base64"
 	"encoding/hex"
 	"net/netip"
 
@@ -65,7 +64,8 @@ func appendAddr(v []byte, name string, a netip.Addr) []byte {
 	if !a.IsValid() {
 		return v
 	}
-	return appendPlain(v, name, a.String())
+	v = append(appendName(v, name), '"')
+	return append(a.AppendTo(v), '"')
 }
 
 // up appends what a Peer Up tells: ports, and both OPENs.
@@ -98,63 +98,18 @@ func ports(head []byte) (local, remote uint16, ok bool) {
 	return c.Uint16(), c.Uint16(), true
 }
 
-// open appends what an OPEN tells: the capabilities as an object by code.
+// open appends what an OPEN tells, also one that a speaker would refuse: the
+// router put up with it.
 func (f *goBMPFormat) open(v, msg []byte, capabilities, hold, id string) []byte {
 	if len(msg) == 0 {
 		return v
 	}
-	o, err := bgp.ParseOpen(msg)
-	if err != nil {
-		return v
-	}
-	if o.HoldTime != 0 {
-		v = appendNumber(v, hold, uint64(o.HoldTime))
-	}
+	o, _ := bgp.ParseOpen(msg) // what could be read is there with an error too
+	v = appendNonZero(v, hold, uint64(o.HoldTime))
 	if id != "" {
 		v = appendAddr(v, id, o.BGPID)
 	}
-	var codes [256]bool
-	open := false
-	for it := o.Capabilities(); ; {
-		c, ok := it.Next()
-		if !ok {
-			break
-		}
-		if codes[c.Code] {
-			continue
-		}
-		codes[c.Code] = true
-		if !open {
-			v, open = append(appendName(v, capabilities), '{'), true
-		}
-		f.text = appendUint(f.text[:0], uint64(c.Code))
-		v = append(appendName(v, string(f.text)), '[')
-		v = f.capability(v, o.Capabilities(), c.Code)
-		v = append(v, ']')
-	}
-	if open {
-		v = append(v, '}')
-	}
-	return v
-}
-
-// capability appends every capability of a code.
-func (f *goBMPFormat) capability(v []byte, it bgp.CapabilityIter, code uint8) []byte {
-	first := true
-	for c, ok := it.Next(); ok; c, ok = it.Next() {
-		if c.Code != code {
-			continue
-		}
-		if !first {
-			v = append(v, ',')
-		}
-		first = false
-		v = append(appendName(append(v, '{'), "capability_value"), '"')
-		v = append(base64.StdEncoding.AppendEncode(v, c.Value), '"')
-		f.text = c.AppendText(f.text[:0])
-		v = append(appendQuoted(v, "capability_descr", f.text), '}')
-	}
-	return v
+	return f.capabilities(v, capabilities, &o)
 }
 
 func down(v []byte, e *event.Event) []byte {
@@ -165,11 +120,7 @@ func down(v []byte, e *event.Event) []byte {
 	if len(data) == 0 {
 		data = e.Tail
 	}
-	if len(data) == 0 {
-		return v
-	}
-	v = append(appendName(v, "info_data"), '"')
-	return append(base64.StdEncoding.AppendEncode(v, data), '"')
+	return appendBase64(v, "info_data", data)
 }
 
 // goBMPCounters are the names of statistics by type; the ones with a family are

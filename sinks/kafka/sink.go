@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -86,7 +87,12 @@ func New(cfg Config, log *slog.Logger, reg prometheus.Registerer) (*Sink, error)
 	if s.client, err = newClient(&s.cfg, names); err != nil {
 		return nil, err
 	}
-	s.target = fmt.Sprintf("%s %s %s %s", s.cfg.Format, s.cfg.Collector, names[0], s.cfg.TopicState)
+	// Lanes are by the numbers of topics, so the state is that of these topics.
+	own := names
+	if s.cfg.TopicState != "" {
+		own = names[:len(names)-1]
+	}
+	s.target = fmt.Sprintf("%s %s %s %s", s.cfg.Format, s.cfg.Collector, strings.Join(own, ","), s.cfg.TopicState)
 	s.oversizeTail = headersTail(s.cfg.Collector, schemaOversize)
 	if s.state, err = s.store.load(); err != nil {
 		return nil, err

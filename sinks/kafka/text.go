@@ -62,19 +62,22 @@ func appendNanos(dst []byte, name string, t event.Time) []byte {
 	return append(dst, '"')
 }
 
+// labelLowBits are the traffic class and the bottom of stack in a label field of
+// three octets (RFC 3032 §2.1).
+const labelLowBits = 4
+
 // appendLabels appends a field with the labels of a stack, top first (RFC 8277
 // §2); nothing without labels.
 func appendLabels(dst []byte, name string, fields []byte) []byte {
 	if len(fields) == 0 {
 		return dst
 	}
-	const lowBits = 4 // traffic class and bottom of stack
 	dst = append(appendName(dst, name), '[')
 	for c, first := wire.NewCursor(fields), true; c.Len() >= 3; first = false {
 		if !first {
 			dst = append(dst, ',')
 		}
-		dst = appendUint(dst, uint64(c.Uint24()>>lowBits))
+		dst = appendUint(dst, uint64(c.Uint24()>>labelLowBits))
 	}
 	return append(dst, ']')
 }
