@@ -26,6 +26,7 @@ const (
 	ruleLength                     // exactly size octets
 	ruleMultiple                   // a multiple of size octets, not 0
 	ruleOrigin                     // RFC 7606 §7.1
+	ruleNextHop                    // RFC 7606 §7.3
 	ruleASPath                     // RFC 7606 §7.2
 	ruleAS4Path                    // RFC 6793 §6
 	ruleAggregator                 // RFC 7606 §7.7
@@ -63,7 +64,7 @@ const (
 var attrRows = [256]attrRow{
 	AttrOrigin:              {flags: wellKnown, rule: ruleOrigin, value: taw, flag: taw},
 	AttrASPath:              {flags: wellKnown, rule: ruleASPath, value: taw, flag: taw},
-	AttrNextHop:             {flags: wellKnown, rule: ruleLength, size: 4, value: taw, flag: taw},
+	AttrNextHop:             {flags: wellKnown, rule: ruleNextHop, size: 4, value: taw, flag: taw},
 	AttrMultiExitDisc:       {flags: nonTransitive, rule: ruleLength, size: 4, value: taw, flag: taw},
 	AttrLocalPref:           {flags: wellKnown, rule: ruleLength, size: 4, value: taw, flag: taw, internal: true},
 	AttrAtomicAggregate:     {flags: wellKnown, rule: ruleLength, size: 0, value: discard, flag: taw},

@@ -46,6 +46,8 @@ type Update struct {
 	// attrs holds the whole path attributes, in wire order, without what stands
 	// behind one that overruns.
 	attrs []byte
+	// nextHop is the value of NEXT_HOP, whatever is wrong with it.
+	nextHop []byte
 	// fields are the NLRI fields that are not empty, in wire order: at most
 	// Withdrawn Routes, one MP_REACH_NLRI, one MP_UNREACH_NLRI, NLRI.
 	fields  [4]field
@@ -89,7 +91,7 @@ type field struct {
 // SplitMessage's part, and a BMP or MRT exporter may have joined messages.
 func (u *Update) Parse(msg []byte, s Session) {
 	u.session = s
-	u.attrs = nil
+	u.attrs, u.nextHop = nil, nil
 	u.nfields, u.nfindings = 0, 0
 	u.verdict, u.attrsCut, u.reachable, u.endOfRIB = VerdictOK, false, false, false
 	u.seen, u.discarded = attrSet{}, attrSet{}
@@ -118,8 +120,7 @@ func (u *Update) Parse(msg []byte, s Session) {
 	}
 	u.readAttrs(attrs, nlriAt-len(attrs))
 	if len(nlri) > 0 {
-		a, _ := u.Attr(AttrNextHop)
-		u.addClassic(Announce, nlri, nlriAt, a.Value)
+		u.addClassic(Announce, nlri, nlriAt, u.nextHop)
 	}
 	u.judge(len(nlri) > 0)
 	if u.verdict != VerdictSessionReset && len(msg) == minUpdateLen {

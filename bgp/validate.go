@@ -134,6 +134,11 @@ func (u *Update) checkAttr(flags, code uint8, value []byte, at int) {
 		if n == 0 || !multiple(n, row.size) {
 			u.attrFound(u.lengthVerdict(row), code, subAttributeLength, at, reasonAttrLength)
 		}
+	case ruleNextHop:
+		u.nextHop = value
+		if n != size {
+			u.attrFound(row.value, code, subAttributeLength, at, reasonAttrLength)
+		}
 	case ruleOrigin:
 		u.checkOrigin(row, code, value, at)
 	case ruleASPath, ruleAS4Path:
@@ -317,7 +322,8 @@ func nextHopLengthOK(f Family, l layout, n int) bool {
 // left there: the caller sets everything but addPath.
 func (u *Update) newField() *field { return &u.fields[u.nfields] }
 
-// addClassic takes over the Withdrawn Routes or the NLRI field.
+// addClassic takes over the Withdrawn Routes or the NLRI field, which is not
+// empty.
 func (u *Update) addClassic(a Action, nlri []byte, at int, nextHop []byte) {
 	f := u.newField()
 	f.action, f.attr = a, 0
@@ -360,7 +366,9 @@ var onlyMPUnreach = attrSet{1 << AttrMPUnreachNLRI}
 func (u *Update) judge(classic bool) {
 	switch {
 	case u.reachable && !u.attrsCut:
-		u.checkMandatory(classic)
+		if u.mandatory(classic)&^u.seen[0] != 0 {
+			u.missingMandatory(classic)
+		}
 	case !u.reachable && u.verdict == VerdictTreatAsWithdraw:
 		u.escalate()
 	}
@@ -368,26 +376,32 @@ func (u *Update) judge(classic bool) {
 	u.endOfRIB = u.endOfRIB && u.seen == onlyMPUnreach && u.nfields == 0 && u.verdict != VerdictSessionReset
 }
 
-// checkMandatory finds missing well-known attributes (RFC 7606 §3(d)). A missing
-// NEXT_HOP takes nothing away from a route that did not come over the session
-// itself: FRR's Loc-RIB is sent without (RFC 9069 asks for none in particular).
-// A table dump has a router's own routes too, which need none of them, and
-// BGPsec_Path stands for AS_PATH (RFC 8205 §3).
-func (u *Update) checkMandatory(classic bool) {
-	if u.session.Peering == PeeringTable {
-		return
-	}
+// mandatory returns the codes that RFC 4271 §5 wants, as bits. A table dump has a
+// router's own routes too, which need none of them, and BGPsec_Path stands for
+// AS_PATH (RFC 8205 §3).
+func (u *Update) mandatory(classic bool) uint64 {
 	want := uint64(mandatoryAlways)
-	if u.seen.has(AttrBGPsecPath) {
-		want &^= 1 << AttrASPath
-	}
 	if classic {
 		want |= mandatoryClassic
 	}
-	if u.session.Peering == PeeringInternal {
+	switch u.session.Peering {
+	case PeeringTable:
+		return 0
+	case PeeringInternal:
 		want |= mandatoryInternal
+	case PeeringUnknown, PeeringExternal:
 	}
-	for missing := want &^ u.seen[0]; missing != 0; missing &= missing - 1 {
+	if u.seen.has(AttrBGPsecPath) {
+		want &^= 1 << AttrASPath
+	}
+	return want
+}
+
+// missingMandatory finds missing well-known attributes (RFC 7606 §3(d)). A missing
+// NEXT_HOP takes nothing away from a route that did not come over the session
+// itself: FRR's Loc-RIB is sent without (RFC 9069 asks for none in particular).
+func (u *Update) missingMandatory(classic bool) {
+	for missing := u.mandatory(classic) &^ u.seen[0]; missing != 0; missing &= missing - 1 {
 		code, verdict := uint8(bits.TrailingZeros64(missing)), taw
 		if code == AttrNextHop && u.session.Peering == PeeringUnknown {
 			verdict = discard
