@@ -114,7 +114,7 @@ func (a *app) daemon(ctx context.Context, s *settings, feed func(ctx context.Con
 	}
 	select {
 	case <-n.col.Ready():
-		a.banner(s, n.col.Addrs(), ln)
+		a.banner(n, n.col.Addrs(), ln)
 		a.watchHangup(work, s, level, n, log)
 		if feed != nil && len(n.col.Addrs()) > 0 {
 			tasks.run(func() error { return feed(work, n.col.Addrs()[0]) })
@@ -138,15 +138,20 @@ func cause(err error) error {
 	return err
 }
 
-// banner says where the collector listens and how a router finds it.
-func (a *app) banner(s *settings, bmp []net.Addr, http net.Listener) {
+// banner says where the collector listens, what cannot be used yet and how a
+// router finds it.
+func (a *app) banner(n *node, bmp []net.Addr, http net.Listener) {
 	var b strings.Builder
+	s := n.s
 	fmt.Fprintf(&b, "ribtap %s, collector %s\n", thisVersion().Version, s.Collector.Name)
 	for _, addr := range bmp {
 		fmt.Fprintf(&b, "  BMP   %s\n", addr)
 	}
 	if http != nil {
 		fmt.Fprintf(&b, "  HTTP  http://%s/v1/status, /metrics\n", http.Addr())
+	}
+	for _, err := range n.troubles {
+		fmt.Fprintf(&b, "  NOT USABLE YET, tried again: %s\n", oneLine(err.Error()))
 	}
 	fmt.Fprintf(&b, "  data  %s\n", s.DataDir)
 	if len(bmp) > 0 {

@@ -50,6 +50,9 @@ func (a *app) writeStatus(st status) error {
 	up := time.Duration(st.UptimeSeconds) * time.Second
 	_, err := fmt.Fprintf(a.stdout, "collector  %s, up %v\nrouters    %d, %d peers up, %d routes\nstream     events %d to %d, %s\ngaps       %d\n\n",
 		printable(st.Collector), up, st.Routers, st.PeersUp, st.Routes, st.Stream.FirstSequence, st.Stream.LastSequence, humanBytes(st.Stream.Bytes), st.Gaps)
+	if err == nil && st.Stream.Error != "" {
+		_, err = fmt.Fprintf(a.stdout, "NOT WELL   %s\n\n", printable(st.Stream.Error))
+	}
 	if err != nil {
 		return err
 	}

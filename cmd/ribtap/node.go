@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -40,9 +41,12 @@ type node struct {
 	s      *settings
 	log    *slog.Logger
 	reg    *prometheus.Registry
+	mode   nodeMode
 	stream *stream.Log
 	sinks  []*openSink
-	col    *collector.Collector
+	// troubles are the errors of sinks that could not be reached at the start.
+	troubles []error
+	col      *collector.Collector
 	// restored is closed when the RIB state is that of the stream's end.
 	restored chan struct{}
 
@@ -54,7 +58,7 @@ type node struct {
 // openNode opens everything and starts nothing. The error is stream.ErrLocked
 // while another process has the data directory.
 func openNode(ctx context.Context, s *settings, log *slog.Logger, mode nodeMode) (n *node, err error) {
-	n = &node{s: s, log: log, reg: prometheus.NewRegistry(), restored: make(chan struct{})}
+	n = &node{s: s, log: log, mode: mode, reg: prometheus.NewRegistry(), restored: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.close())
@@ -80,6 +84,30 @@ func openNode(ctx context.Context, s *settings, log *slog.Logger, mode nodeMode)
 		return n, err
 	}
 	return n, n.openSinks(ctx, mode.grace)
+}
+
+// firstTry bounds the attempt to reach a server before sessions are accepted: what
+// does not answer by then is away.
+const firstTry = 5 * time.Second
+
+// unusable decides about a server that cannot be used when the node is opened,
+// whether it is away or refuses. A daemon whose sink was of use before goes on,
+// because what routers say cannot be had later: the sink lags and is tried again,
+// for the server may be put right. One that never was is most likely configured
+// wrong, which its owner should learn now. An import is done when its rows are
+// there, so it ends here too.
+func (n *node) unusable(sink string, err error) error {
+	if !n.mode.listens || !n.met(sink) {
+		return err
+	}
+	n.troubles = append(n.troubles, err)
+	return nil
+}
+
+// met reports whether the sink followed the stream once.
+func (n *node) met(sink string) bool {
+	_, err := os.Stat(filepath.Join(n.s.streamDir(), "cursors", sink))
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 func (s *settings) streamDir() string { return filepath.Join(s.DataDir, "stream") }
@@ -267,10 +295,16 @@ func (n *node) status() status {
 		Gaps:  n.stream.Gaps(),
 		Sinks: []sinkStatus{},
 	}
+	if err := n.stream.Err(); err != nil {
+		st.Stream.Error = oneLine(err.Error())
+	}
 	for _, s := range n.sinks {
 		f := s.follower.Status()
 		row := sinkStatus{Name: s.name, CommittedSequence: f.Committed, LagEvents: f.LagEvents, LagSeconds: f.LagSeconds, Healthy: f.Healthy, LastError: f.LastError}
 		st.Sinks = append(st.Sinks, row)
+		if h, ok := s.sink.(interface{ Holes() uint64 }); ok {
+			st.Gaps += h.Holes()
+		}
 	}
 	return st
 }

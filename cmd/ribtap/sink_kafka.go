@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"path/filepath"
+	"time"
 
 	"github.com/ribtap/ribtap/event"
 	"github.com/ribtap/ribtap/sinks/kafka"
@@ -21,6 +21,22 @@ func (s *settings) kafkaConfig() kafka.Config {
 	return cfg
 }
 
+// kafkaSink says why it fails when that changes.
+type kafkaSink struct {
+	*kafka.Sink
+	told reasons
+}
+
+// Write implements event.Writer.
+func (s *kafkaSink) Write(ctx context.Context, batch []event.Event) error {
+	return s.told.note(s.Sink.Write(ctx, batch))
+}
+
+// Idle implements event.Idler.
+func (s *kafkaSink) Idle(ctx context.Context, now time.Time) error {
+	return s.told.noteIdle(s.Sink.Idle(ctx, now))
+}
+
 func openKafka(ctx context.Context, n *node) (event.Sink, func() error, error) {
 	if len(n.s.Sinks.Kafka.Brokers) == 0 {
 		return nil, nil, nil
@@ -29,15 +45,18 @@ func openKafka(ctx context.Context, n *node) (event.Sink, func() error, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := sink.Check(ctx); err != nil {
-		// What the configuration got wrong ends the start; brokers that are away
-		// are a sink that lags.
-		if e, ok := errors.AsType[*kafka.Error](err); !ok || e.Configured() {
+	try, cancel := context.WithTimeout(ctx, firstTry)
+	defer cancel()
+	if err := sink.Check(try); err != nil {
+		if err := n.unusable("kafka", err); err != nil {
 			return nil, nil, err
 		}
-		n.log.Warn("kafka: not reachable yet; the stream keeps what it lacks", "error", err)
 	}
-	return sink, func() error {
+	told, err := n.newReasons("kafka")
+	if err != nil {
+		return nil, nil, err
+	}
+	return &kafkaSink{sink, told}, func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
 		defer cancel()
 		return sink.Close(ctx)

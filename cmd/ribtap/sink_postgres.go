@@ -26,10 +26,16 @@ func openPostgres(ctx context.Context, n *node) (event.Sink, func() error, error
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := sink.Open(ctx); err != nil {
+	remote, err := newRemoteSink(sink, n, "postgres")
+	if err != nil {
 		return nil, nil, err
 	}
-	return sink, sink.Close, nil
+	if err := remote.tryOpen(ctx); err != nil {
+		if err := n.unusable("postgres", err); err != nil {
+			return nil, nil, err
+		}
+	}
+	return remote, remote.Close, nil
 }
 
 func (a *app) migrateCommand() *cobra.Command {

@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"path/filepath"
 	"time"
 
 	"github.com/ribtap/ribtap/event"
-	"github.com/ribtap/ribtap/sinks/sqlite"
 	"github.com/ribtap/ribtap/stream"
 )
 
@@ -54,29 +52,4 @@ func (n *node) openSinks(ctx context.Context, grace time.Duration) error {
 		}
 	}
 	return nil
-}
-
-// historyPath is the SQLite file.
-func (s *settings) historyPath() string {
-	if s.Sinks.SQLite.Path != "" {
-		return s.Sinks.SQLite.Path
-	}
-	return filepath.Join(s.DataDir, "history.db")
-}
-
-func openSQLite(ctx context.Context, n *node) (event.Sink, func() error, error) {
-	c := n.s.Sinks.SQLite
-	if !c.Enabled {
-		return nil, nil, nil
-	}
-	cfg := sqlite.DefaultConfig()
-	cfg.Path, cfg.Rows, cfg.Collector = n.s.historyPath(), c.Rows, n.s.Collector.Name
-	sink, err := sqlite.New(cfg, n.log, n.reg)
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := sink.Open(ctx); err != nil {
-		return nil, nil, err
-	}
-	return sink, sink.Close, nil
 }

@@ -16,6 +16,9 @@ type streamStatus struct {
 	LastSequence  uint64 `json:"last_sequence"`
 	FirstSequence uint64 `json:"first_sequence"`
 	Bytes         int64  `json:"bytes"`
+	// Error is why the stream takes nothing at present, or cannot be sure of its
+	// disk; empty when all is well.
+	Error string `json:"error"`
 }
 
 type sinkStatus struct {

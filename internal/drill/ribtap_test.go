@@ -171,14 +171,17 @@ func (d *daemon) stop() {
 // status is what `ribtap status -o json` says.
 type status struct {
 	Stream struct {
+		First uint64 `json:"first_sequence"`
 		Last  uint64 `json:"last_sequence"`
 		Bytes int64  `json:"bytes"`
+		Error string `json:"error"`
 	} `json:"stream"`
 	Sinks []struct {
 		Name       string  `json:"name"`
 		Committed  uint64  `json:"committed_sequence"`
 		LagEvents  uint64  `json:"lag_events"`
 		LagSeconds float64 `json:"lag_seconds"`
+		Healthy    bool    `json:"healthy"`
 		Error      string  `json:"last_error"`
 	} `json:"sinks"`
 	PeersUp int    `json:"peers_up"`

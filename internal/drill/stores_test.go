@@ -61,10 +61,15 @@ func TestStoresAgree(t *testing.T) {
 	agree(t, d.dir, dsn, broker, topic)
 }
 
-// agree compares the stores of a daemon that has stopped: the rows in SQLite and
-// PostgreSQL, and the changes in Kafka, where every event is once, and those of
-// a router in order.
+// agree compares the stores of a daemon that has stopped.
 func agree(t *testing.T, dataDir, dsn string, broker *kafkatest.Broker, topic string) {
+	t.Helper()
+	agreePostgres(t, dataDir, dsn)
+	agreeKafka(t, dataDir, broker.Consume(t, topic))
+}
+
+// agreePostgres compares the rows in SQLite and PostgreSQL.
+func agreePostgres(t *testing.T, dataDir, dsn string) {
 	t.Helper()
 	lite := openStore(t, dataDir)
 	pg, err := sql.Open("pgx", dsn)
@@ -82,8 +87,14 @@ func agree(t *testing.T, dataDir, dsn string, broker *kafkatest.Broker, topic st
 		}
 		t.Logf("%s: %d rows", view.name, one.lines)
 	}
+}
+
+// agreeKafka compares the changes in SQLite and in the records of a topic, where
+// every event is once, and those of a router in order.
+func agreeKafka(t *testing.T, dataDir string, records []kafkatest.Record) {
+	t.Helper()
+	lite := openStore(t, dataDir)
 	changed := digestRows(t, lite, "SELECT "+kafkaColumns+" FROM route_history WHERE changed")
-	records := broker.Consume(t, topic)
 	if got := digestRecords(t, records); got != changed {
 		t.Errorf("changes: SQLite has %d, Kafka %d, which are equal: %t", changed.lines, got.lines, got.sum == changed.sum)
 	}

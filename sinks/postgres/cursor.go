@@ -68,7 +68,7 @@ func (c *collectorCursor) move(ctx context.Context, conn *pgx.Conn, writer strin
 
 func (c *collectorCursor) moved() {}
 
-func (c *collectorCursor) wentBack() string { return "restart ribtap to fill it in from the stream" }
+func (c *collectorCursor) wentBack() string { return "it is filled in from the stream" }
 
 // ready brings the schema and its names up to date.
 func ready(ctx context.Context, conn *pgx.Conn) error {

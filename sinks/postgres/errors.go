@@ -2,12 +2,14 @@ package postgres
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/ribtap/ribtap/history"
@@ -19,8 +21,8 @@ var (
 	// ErrOtherWriter is returned when a newer Sink writes for the collector.
 	ErrOtherWriter = errors.New("postgres: another process writes for this collector")
 	// ErrWentBack is returned when the store has less than it once confirmed, as
-	// after a failover to a standby that lagged. A restart of the collector fills
-	// in from the stream what is missing.
+	// after a failover to a standby that lagged or from a backup. Who goes on must
+	// begin with Open, and write what is missing.
 	ErrWentBack = errors.New("postgres: the store lost what it had confirmed")
 	// ErrNotNumbered is returned for an event that has no sequence.
 	ErrNotNumbered = errors.New("postgres: event without a sequence")
@@ -79,6 +81,7 @@ var reasons = map[string]string{
 	"53300": "too-many-connections",
 	"55P03": "lock",
 	"57014": "timeout", // statement_timeout
+	"57P03": "starting",
 	"57P":   "shutdown",
 	"08":    "network",
 	"58030": "io",
@@ -104,6 +107,8 @@ func reasonOf(err error) string {
 			}
 		}
 		return "error"
+	case isTLS(err):
+		return "tls"
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &netErr) && netErr.Timeout():
 		return "timeout"
 	case errors.As(err, &netErr), isConnect(err), pgconn.SafeToRetry(err), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
@@ -112,21 +117,36 @@ func reasonOf(err error) string {
 	return "error"
 }
 
+// isTLS reports whether the two sides do not agree about TLS. pgconn has no type
+// for a server that offers none.
+func isTLS(err error) bool {
+	_, verify := errors.AsType[*tls.CertificateVerificationError](err)
+	_, record := errors.AsType[tls.RecordHeaderError](err)
+	_, alert := errors.AsType[tls.AlertError](err)
+	return verify || record || alert || isConnect(err) && strings.Contains(err.Error(), "refused TLS connection")
+}
+
+// isMissing reports whether the tables or the collector's row are not there.
+func isMissing(err error) bool {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return errors.Is(err, pgx.ErrNoRows) || ok && reasons[pg.Code] == "schema"
+}
+
 func isConnect(err error) bool {
 	var c *pgconn.ConnectError
 	return errors.As(err, &c)
 }
 
-// explain says of a failure to open the store what to do about it.
+// explain says of a failure what to do about it.
 func explain(cfg *pgconn.Config, err error) error {
 	where := fmt.Sprintf("%s:%d", cfg.Host, cfg.Port)
 	if strings.HasPrefix(cfg.Host, "/") {
 		where = cfg.Host
 	}
 	say := func(format string, args ...any) error { return &explained{fmt.Sprintf(where+format, args...), err} }
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
-		switch reasonOf(err) {
+	reason := reasonOf(err)
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		switch reason {
 		case "auth":
 			return say(" refuses user %q: %s: check the user, the password and pg_hba.conf", cfg.User, pg.Message)
 		case "no-database":
@@ -135,16 +155,53 @@ func explain(cfg *pgconn.Config, err error) error {
 			return say(", database %q: user %q: %s: grant it as in docs/operations.md, or run ribtap migrate as the owner", cfg.Database, cfg.User, pg.Message)
 		case "read-only":
 			return say(", database %q is read-only: %s: is it a standby?", cfg.Database, pg.Message)
+		case "disk-full":
+			return say(", database %q: the server's disk is full: %s: make room there", cfg.Database, pg.Message)
+		case "too-many-connections":
+			return say(": %s: raise max_connections, or end other clients", pg.Message)
 		}
-		return fmt.Errorf("%s: %w", where, err)
+		return say(": %s (SQLSTATE %s)", pg.Message, pg.Code)
 	}
-	if reasonOf(err) == "timeout" {
+	switch {
+	case reason == "tls":
+		return say(": TLS: %s: check sslmode, sslrootcert and the server's certificate", rootOf(err))
+	case reason == "timeout":
 		return fmt.Errorf("%s does not answer: %w", where, err)
-	}
-	if isConnect(err) {
+	case isConnect(err) && oneHost(cfg):
+		return &explained{fmt.Sprintf("cannot connect to %s: %s", where, rootOf(err)), err}
+	case isConnect(err):
 		return fmt.Errorf("cannot connect to %s: %w", where, err)
+	case reason == "network":
+		return say(" ended the connection: %s", rootOf(err))
 	}
 	return err
+}
+
+// oneHost reports whether the DSN names one host, which pgconn may try in more
+// than one way.
+func oneHost(cfg *pgconn.Config) bool {
+	for _, f := range cfg.Fallbacks {
+		if f.Host != cfg.Host || f.Port != cfg.Port {
+			return false
+		}
+	}
+	return true
+}
+
+// rootOf is the text of the innermost error, without the address that the
+// caller names and the layers that passed it on.
+func rootOf(err error) string {
+	if dns, ok := errors.AsType[*net.DNSError](err); ok {
+		return dns.Err
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		err = op.Err
+	} else if verify, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		err = verify.Err
+	} else if c, ok := errors.AsType[*pgconn.ConnectError](err); ok && errors.Unwrap(c) != nil {
+		err = errors.Unwrap(c)
+	}
+	return oneLine(err)
 }
 
 // explained is an error in other words.

@@ -235,16 +235,43 @@ func TestReasons(t *testing.T) {
 	s.whole()
 }
 
-// A store that has less than it confirmed is not written on.
+// A store that has less than it confirmed is not written on, whoever wrote at the
+// time of the backup, and neither is an empty one in its place; Open finds where
+// it goes on.
 func TestStoreThatWentBack(t *testing.T) {
-	s := newStore(t)
-	s.write(numbered(0, 10)...)
-	s.exec("UPDATE collector SET sequence = 4")
-	batch := numbered(10, 5)
-	for range 2 {
-		if err := s.sink.Write(context.Background(), batch); !errors.Is(err, postgres.ErrWentBack) {
-			t.Errorf("got %v", err)
-		}
+	for _, change := range []string{
+		"UPDATE collector SET sequence = 4",
+		"UPDATE collector SET sequence = 4, writer = 'who wrote before'",
+		"TRUNCATE collector CASCADE",
+		"DROP SCHEMA public CASCADE; CREATE SCHEMA public",
+	} {
+		t.Run(change, func(t *testing.T) {
+			s := newStore(t)
+			s.write(numbered(0, 10)...)
+			s.exec("TRUNCATE router CASCADE; TRUNCATE attr")
+			s.exec(change)
+			s.exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'ribtap' AND datname = current_database()")
+			batch := numbered(10, 5)
+			_ = s.sink.Write(context.Background(), batch) // finds the connection gone
+			for range 2 {
+				if err := s.sink.Write(context.Background(), batch); !errors.Is(err, postgres.ErrWentBack) {
+					t.Errorf("got %v", err)
+				}
+			}
+			if err := s.sink.Close(); err != nil {
+				t.Error(err)
+			}
+			if err := s.sink.Open(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			s.seq = s.sink.Position()
+			if s.seq != 4 && s.seq != 0 {
+				t.Errorf("it goes on at %d", s.seq)
+			}
+			s.write(numbered(s.seq, 15-int(s.seq))...)
+			s.want("SELECT sequence FROM collector", "15")
+			s.want("SELECT count(*) FROM route_history WHERE action = 'announce' AND as_path IS NULL", "0")
+		})
 	}
 }
 

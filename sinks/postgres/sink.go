@@ -84,13 +84,17 @@ func newSink(cfg Config, dsn *pgx.ConnConfig, log *slog.Logger, m *metrics) *Sin
 }
 
 // Open connects, brings the schema up to date, makes this Sink the collector's
-// writer and finds the position. Its error is one line that says what to do.
+// writer and finds the position, whatever it was before Close. Its error is one
+// line that says what to do.
 func (s *Sink) Open(ctx context.Context) error {
 	if s.open {
 		return errors.New("postgres: the store is open already")
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
+	// Nothing is known of what is there: it may be a backup.
+	s.position.Store(0)
+	s.routes.known.Reset(false)
 	err := s.connect(ctx, true)
 	if err != nil {
 		s.hangUp()
@@ -116,26 +120,33 @@ func (s *Sink) connect(ctx context.Context, first bool) (err error) {
 	if err != nil {
 		return err
 	}
+	s.forget()
+	// Before all that needs tables: the database may be another one by now.
+	if err := s.find(ctx); err != nil {
+		return err
+	}
 	if err := prepareSession(ctx, s.conn); err != nil {
 		return err
 	}
-	s.forget()
-	if err := s.days.load(ctx, s.conn); err != nil {
-		return err
-	}
-	return s.find(ctx)
+	return s.days.load(ctx, s.conn)
 }
 
 // find reads the position, and whether this Sink is still the writer.
 func (s *Sink) find(ctx context.Context) error {
 	at, writer, err := s.cursor.find(ctx, s.conn)
+	if isMissing(err) {
+		// Another database is in the place of the one there was.
+		at, err = 0, nil
+	}
 	switch {
 	case err != nil:
 		return err
+	case at < s.Position():
+		// Before the writer: a backup names one from when it was made, and a
+		// process that took over would have gone on from where it found it.
+		return fmt.Errorf("%w: it is at %d and was at %d; %s", ErrWentBack, at, s.Position(), s.cursor.wentBack())
 	case writer != s.name:
 		return fmt.Errorf("%w: %s", ErrOtherWriter, writer)
-	case at < s.Position():
-		return fmt.Errorf("%w: it is at %d and was at %d; %s", ErrWentBack, at, s.Position(), s.cursor.wentBack())
 	}
 	s.position.Store(at)
 	return nil
@@ -224,7 +235,7 @@ const partMost = 1 << 20
 func (s *Sink) attempt(ctx context.Context, n int, prepare func(context.Context) (batch, error)) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
-	err := s.write(ctx, prepare)
+	err := explainOr(&s.dsn.Config, s.write(ctx, prepare))
 	if err == nil {
 		s.part = min(s.part+s.part/4+1, partMost)
 		return nil
@@ -241,7 +252,7 @@ func (s *Sink) attempt(ctx context.Context, n int, prepare func(context.Context)
 func (s *Sink) write(ctx context.Context, prepare func(context.Context) (batch, error)) error {
 	if s.conn == nil || s.conn.IsClosed() {
 		if err := s.connect(ctx, false); err != nil {
-			return explain(&s.dsn.Config, err)
+			return err
 		}
 	}
 	b, err := prepare(ctx)

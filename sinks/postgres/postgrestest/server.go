@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -36,6 +37,8 @@ type Server struct {
 	dsn string // of an existing database
 	dir string // empty: not ours
 	cmd *exec.Cmd
+	// tlsPort is that of ServeTLS.
+	tlsPort int
 }
 
 var (
@@ -71,7 +74,8 @@ func Stop() {
 }
 
 // StartServer starts a server of the test's own, which it may stop, pause and
-// restart. It is never the one that Env names.
+// restart. It is never the one that Env names. Settings are lines of
+// postgresql.conf, without a port.
 func StartServer(tb testing.TB, settings ...string) *Server {
 	tb.Helper()
 	s, err := start(settings)
@@ -137,6 +141,35 @@ func start(settings []string) (s *Server, err error) {
 
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
+// ServeTLS makes the server listen on a port of the loopback interface, too, with
+// a certificate and its key in PEM form, and restarts it. It may be called again,
+// with another certificate.
+func (s *Server) ServeTLS(tb testing.TB, cert, key []byte) (port int) {
+	tb.Helper()
+	conf := filepath.Join(s.data(), "postgresql.auto.conf") // is read last
+	if s.tlsPort == 0 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			tb.Fatal(err)
+		}
+		s.tlsPort = l.Addr().(*net.TCPAddr).Port
+		_ = l.Close()
+		text := fmt.Sprintf("port = %d\nlisten_addresses = '127.0.0.1'\nssl = on\n", s.tlsPort)
+		if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
+			tb.Fatal(err)
+		}
+		s.dsn += "&port=" + strconv.Itoa(s.tlsPort)
+	}
+	for name, pem := range map[string][]byte{"server.crt": cert, "server.key": key} {
+		path := filepath.Join(s.data(), name)
+		if err := errors.Join(os.WriteFile(path, pem, 0o600), os.Chmod(path, 0o600), s.Own(path)); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	s.Restart(tb)
+	return s.tlsPort
+}
+
 // credential is who runs the server: it refuses to be root.
 func credential() (*syscall.Credential, error) {
 	if os.Getuid() != 0 {
@@ -188,6 +221,15 @@ func (s *Server) run() error {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
+}
+
+// Own gives a file or directory to the user that the server runs as.
+func (s *Server) Own(dir string) error {
+	who, err := credential()
+	if err != nil || who == nil {
+		return err
+	}
+	return os.Chown(dir, int(who.Uid), int(who.Gid))
 }
 
 // Signal sends a signal to all of the server's processes.
