@@ -25,6 +25,7 @@ type Collector struct {
 	log *slog.Logger
 	m   *metrics
 	db  *rib.DB
+	bgp *BGP
 
 	// gate is held for reading while events change RIB state and are written,
 	// and for writing while a snapshot is taken: then the state is exactly that
@@ -64,6 +65,7 @@ func New(cfg Config, out event.Writer, log *slog.Logger, reg prometheus.Register
 		routers: map[routerKey]*router{}, allow: cfg.Allow,
 		endWake: make(chan struct{}, 1), ready: make(chan struct{}), now: time.Now,
 	}
+	c.bgp = &BGP{c: c}
 	c.registerGauges(reg)
 	return c, nil
 }
@@ -118,7 +120,11 @@ func (c *Collector) Stats() Stats {
 		s.Routes += n
 	}
 	c.mu.Lock()
-	s.Routers = len(c.routers)
+	for key := range c.routers {
+		if !key.neighbour.IsValid() {
+			s.Routers++
+		}
+	}
 	c.mu.Unlock()
 	return s
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/netip"
 	"time"
+
+	"github.com/ribtap/ribtap/event"
 )
 
 // Config says what the collector listens to and how patient it is.
@@ -19,6 +21,9 @@ type Config struct {
 	TLS *tls.Config
 	// Routers name routers by their address and say which ones to dial.
 	Routers []RouterConfig
+
+	// Speaker says what the events of our own BGP sessions are called.
+	Speaker SpeakerConfig
 
 	// MaxMessage bounds one BMP message, in octets.
 	MaxMessage int
@@ -56,6 +61,41 @@ type Config struct {
 	// withdrawals; it returns when the event stream has room for more without
 	// delaying others. It must return after a bounded time.
 	Pace func()
+}
+
+// SpeakerConfig describes our own BGP speaker as the monitored router of what
+// it hears. Name and RouterID are its identity, and that of its neighbours'
+// RIB state; so they should not change.
+type SpeakerConfig struct {
+	// Name is the router's; empty without a speaker.
+	Name string
+	// RouterID stands for its address.
+	RouterID netip.Addr
+	// Quarantine keeps a session of which an UPDATE cannot be read (RFC 7606 §2,
+	// session reset): its families count as unsynchronised until a refresh of
+	// them has ended. Otherwise such a session ends.
+	Quarantine bool
+}
+
+// is reports whether a router of an event is our speaker.
+func (s *SpeakerConfig) is(r *event.Router) bool {
+	return s.Name != "" && r.Name == s.Name && r.Address == s.RouterID && r.SysName == ""
+}
+
+// validate reports a speaker that could be mistaken for another router.
+func (s *SpeakerConfig) validate(routers []RouterConfig) error {
+	if s.Name == "" {
+		return nil
+	}
+	if !s.RouterID.Is4() || s.RouterID.IsUnspecified() {
+		return errors.New("collector: the speaker needs a router id, which is an IPv4 address (RFC 6286)")
+	}
+	for _, r := range routers {
+		if r.Name == s.Name || r.Address == s.RouterID {
+			return fmt.Errorf("collector: router %q has the name or the address of the speaker", r.Name)
+		}
+	}
+	return nil
 }
 
 // RouterConfig is what the configuration says of one router.
@@ -100,6 +140,9 @@ func (c *Config) Validate() error {
 	}
 	if c.SnapshotPath != "" && c.Position == nil {
 		errs = append(errs, errors.New("collector: a snapshot needs the stream's position"))
+	}
+	if err := c.Speaker.validate(c.Routers); err != nil {
+		errs = append(errs, err)
 	}
 	seen := map[netip.Addr]string{}
 	for _, r := range c.Routers {

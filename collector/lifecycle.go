@@ -23,7 +23,7 @@ const (
 func (r *router) endView(b *batch, v *view, en *ending, now event.Time) {
 	r.finishEnding(b, v, now)
 	left := 0
-	for _, n := range v.adj.Counts() {
+	for _, n := range en.spaces(v) {
 		if en.onlyStale {
 			left += n.Stale
 		} else {
@@ -200,6 +200,10 @@ func (r *router) sweep(now time.Time) {
 	for _, p := range r.peers {
 		for _, v := range p.views {
 			if v == nil || v.ending != nil {
+				continue
+			}
+			if r.neighbour.Load() != nil {
+				r.sweepNeighbour(v, now)
 				continue
 			}
 			if v.owner == nil {

@@ -2,6 +2,7 @@ package collector
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/ribtap/ribtap/bgp"
@@ -70,6 +71,20 @@ type ending struct {
 	ev        *event.Peer
 	keep      bool // remember them, to know them again
 	onlyStale bool
+	// only are the families that it is about; none: all.
+	only bgp.FamilySet
+	// told are the families that were said to be stale, and no more are when
+	// the ending is over.
+	told bgp.FamilySet
+}
+
+// spaces lists what the view holds of the ending's families.
+func (en *ending) spaces(v *view) []rib.Count {
+	all := v.adj.Counts()
+	if en.only == 0 {
+		return all
+	}
+	return slices.DeleteFunc(all, func(n rib.Count) bool { return !en.only.Has(n.Space.Family) })
 }
 
 // claimOf returns the session's claim, if any.

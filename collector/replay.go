@@ -15,7 +15,14 @@ type replayer struct {
 	open map[routerKey]*event.Router
 }
 
-func keyOf(r *event.Router) routerKey { return routerKey{r.Address, r.SysName} }
+// keyOf is the key of an event's router; of the neighbour, for our own speaker.
+func (c *Collector) keyOf(r *event.Router, p *event.Peer) routerKey {
+	key := routerKey{addr: r.Address, name: r.SysName}
+	if p != nil && c.cfg.Speaker.is(r) {
+		key.neighbour = p.Address
+	}
+	return key
+}
 
 func (rp *replayer) batch(batch []event.Event) error {
 	for i := range batch {
@@ -32,7 +39,7 @@ func (rp *replayer) event(e *event.Event) {
 		return
 	}
 	c := rp.c
-	r := c.router(keyOf(e.Router), e.Router.Name)
+	r := c.router(c.keyOf(e.Router, e.Peer), e.Router.Name)
 	r.last = e.Router
 	if e.Router.Session > c.sessionID.Load() {
 		c.sessionID.Store(e.Router.Session)

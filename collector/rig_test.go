@@ -3,6 +3,7 @@ package collector
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -127,9 +129,13 @@ type recorder struct {
 	mu    sync.Mutex
 	kept  []event.Event
 	taken int
+	fail  atomic.Bool // Write fails
 }
 
 func (rec *recorder) Write(_ context.Context, batch []event.Event) error {
+	if rec.fail.Load() {
+		return errors.New("the stream is broken")
+	}
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
 	for _, e := range batch {
@@ -187,11 +193,18 @@ func line(e *event.Event) string {
 	if e.Cause != 0 {
 		fmt.Fprintf(&w, " %s", e.Cause)
 	}
-	for f, name := range map[event.Flags]string{
-		event.FlagInferred: "inferred", event.FlagPeerUnknown: "peer-unknown", event.FlagNonOwner: "non-owner", event.FlagDropped: "dropped",
+	for _, row := range []struct {
+		flag event.Flags
+		name string
+	}{
+		{event.FlagPeerUnknown, "peer-unknown"},
+		{event.FlagNonOwner, "non-owner"},
+		{event.FlagDropped, "dropped"},
+		{event.FlagRefused, "refused"},
+		{event.FlagOTCLeak, "otc-leak"},
 	} {
-		if e.Flags&f != 0 && f != event.FlagInferred {
-			fmt.Fprintf(&w, " %s", name)
+		if e.Flags&row.flag != 0 {
+			fmt.Fprintf(&w, " %s", row.name)
 		}
 	}
 	if e.Flags&event.FlagInferred != 0 {
@@ -199,6 +212,12 @@ func line(e *event.Event) string {
 	}
 	if e.Kind == event.KindUnknown {
 		fmt.Fprintf(&w, " %s", e.Text)
+	}
+	if m, err := bgp.ParseRefresh(e.PDU); e.Kind == event.KindRefresh && err == nil {
+		fmt.Fprintf(&w, " %s %s", m.Family, [...]string{"request", "begin", "end"}[m.Subtype])
+		if e.Text != "" {
+			fmt.Fprintf(&w, " (%s)", e.Text)
+		}
 	}
 	var u bgp.Update
 	if e.Update(&u) {
@@ -227,7 +246,7 @@ func routeText(r *bgp.Route, m event.Mark) string {
 	for _, row := range []struct {
 		mark event.Mark
 		text string
-	}{{event.MarkChanged, "/c"}, {event.MarkState, "/s"}, {event.MarkNoted, "/n"}} {
+	}{{event.MarkChanged, "/c"}, {event.MarkState, "/s"}, {event.MarkNoted, "/n"}, {event.MarkRefused, "/r"}} {
 		if m&row.mark != 0 {
 			text += row.text
 		}
@@ -275,6 +294,11 @@ func peerDown(h *bmp.PeerHeader) []byte {
 
 // update is an UPDATE over IPv4: +prefix announces, -prefix withdraws.
 func update(h *bmp.PeerHeader, med uint32, routes ...string) []byte {
+	return bmp.AppendRouteMonitoring(nil, h, updateMessage(med, nil, routes...))
+}
+
+// updateMessage is the UPDATE itself, with further attributes.
+func updateMessage(med uint32, more []byte, routes ...string) []byte {
 	var withdrawn, nlri []byte
 	for _, r := range routes {
 		p := netip.MustParsePrefix(r[1:])
@@ -289,6 +313,7 @@ func update(h *bmp.PeerHeader, med uint32, routes ...string) []byte {
 	if len(nlri) > 0 {
 		attrs = []byte{0x40, 1, 1, 0, 0x40, 2, 6, 2, 1, 0, 0, 0xfd, 0xe9, 0x40, 3, 4, 192, 0, 2, 10}
 		attrs = append(attrs, 0x80, 4, 4, byte(med>>24), byte(med>>16), byte(med>>8), byte(med))
+		attrs = append(attrs, more...)
 	}
 	b := append([]byte{}, marker...)
 	b = append(b, 0, 0, 2)
@@ -297,7 +322,7 @@ func update(h *bmp.PeerHeader, med uint32, routes ...string) []byte {
 	b = binary.BigEndian.AppendUint16(b, uint16(len(attrs)))
 	b = append(append(b, attrs...), nlri...)
 	binary.BigEndian.PutUint16(b[16:], uint16(len(b)))
-	return bmp.AppendRouteMonitoring(nil, h, b)
+	return b
 }
 
 // endOfRIB is the IPv4 unicast one.

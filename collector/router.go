@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ribtap/ribtap/event"
@@ -16,14 +17,22 @@ import (
 type routerKey struct {
 	addr netip.Addr
 	name string // sysName; empty while none was heard
+	// neighbour is one of our own speaker's, whose sessions run in parallel: each
+	// is here what another router is. Invalid for every other router.
+	neighbour netip.Addr
 }
 
-// router is a monitored router: its peers and their RIB state, which outlive
-// its transport sessions. Everything below mu is guarded by it.
+// router is a monitored router, or one neighbour of our own speaker: its peers
+// and their RIB state, which outlive its transport sessions. Everything below mu
+// is guarded by it.
 type router struct {
 	c    *Collector
 	key  routerKey
 	name string // for people: configured name, sysName or address
+
+	// neighbour is more of what is known of one of our speaker's; nil for any
+	// other router, and before its first session. The lock guards what is in it.
+	neighbour atomic.Pointer[neighbour]
 
 	mu    sync.Mutex
 	peers map[peerKey]*peer

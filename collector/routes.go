@@ -16,6 +16,8 @@ type work struct {
 	announced, withdrawn int
 	// refreshed is set when a route of the last UPDATE was stale or a ghost.
 	refreshed bool
+	// admit, if set, says which routes the RIB takes.
+	admit *admission
 }
 
 // apply brings the routes of the UPDATE parsed into w.update into the view and
@@ -29,13 +31,18 @@ func (c *Collector) apply(v *view, e *event.Event, w *work) []event.Mark {
 		haveMP bool
 		it     = w.update.Routes()
 	)
-	for it.Next() {
+	for i := 0; it.Next(); i++ {
 		r := it.Route()
 		n := &r.NLRI
 		if r.Action == bgp.Announce {
 			w.announced++
 		} else {
 			w.withdrawn++
+		}
+		// A mark is there already when the stream is being read back.
+		if e.Mark(i)&event.MarkRefused != 0 || w.admit != nil && !w.admit.family(n.Family) {
+			w.marks = append(w.marks, event.MarkRefused)
+			continue
 		}
 		if !n.Family.Known() {
 			// Its items cannot be told apart, so there is no state to keep.
@@ -44,6 +51,10 @@ func (c *Collector) apply(v *view, e *event.Event, w *work) []event.Mark {
 		}
 		space := rib.Space{Family: n.Family, AddPath: n.HasPathID}
 		w.key = bgp.AppendKey(w.key[:0], n)
+		if r.Action == bgp.Announce && w.admit != nil && !w.admit.room(v.adj, space, w.key) {
+			w.marks = append(w.marks, event.MarkRefused)
+			continue
+		}
 		if r.Action == bgp.Withdraw {
 			w.marks = append(w.marks, c.withdraw(v, e, r, space, w.key))
 			continue
@@ -60,6 +71,9 @@ func (c *Collector) apply(v *view, e *event.Event, w *work) []event.Mark {
 		}
 		ch := v.adj.Announce(space, w.key, id)
 		w.refreshed = w.refreshed || ch.Stale || ch.Known && !ch.Active
+		if ch.Stale && w.admit != nil {
+			w.admit.returned()
+		}
 		var m event.Mark
 		if !ch.Same {
 			m |= event.MarkChanged
@@ -100,48 +114,71 @@ func keeps(cause event.Cause) bool {
 // withdraw them. It reports whether none is left.
 func (r *router) end(b *batch, v *view, en *ending, limit int, now event.Time) (done bool) {
 	taken := 0
-	for _, count := range v.adj.Counts() {
-		space := count.Space
-		var wb bgp.WithdrawBuilder
-		wb.Reset(space.Family, maxWithdraw)
-		flush := func() {
-			if wb.Len() == 0 {
-				return
-			}
-			e := b.add()
-			e.Received, e.Kind, e.RIB, e.Cause, e.Flags = now, event.KindRoute, v.rib, en.cause, event.FlagInferred
-			e.Router, e.Peer = en.ev.Router, en.ev
-			e.Session = bgp.Session{AS4: true}
-			if space.AddPath {
-				e.Session.AddPath = e.Session.AddPath.With(space.Family)
-			}
-			e.PDU = b.copy(wb.Message())
-			e.Marks = b.keepMarks([]event.Mark{event.MarkChanged | event.MarkState})
-			wb.Reset(space.Family, maxWithdraw)
-		}
-		n, left := v.adj.End(space, limit-taken, en.keep, en.onlyStale, func(key, value []byte) {
-			val, _ := bgp.ParseValue(value)
-			nlri, ok := bgp.ParseKey(space.Family, space.AddPath, key, val.Extra)
-			if !ok {
-				panic("collector: a key of our own RIB does not parse")
-			}
-			if !wb.Add(&nlri) {
-				flush()
-				if !wb.Add(&nlri) {
-					// An item as large as a message: alone in a larger one.
-					wb.Reset(space.Family, maxExtended)
-					wb.Add(&nlri)
-				}
-			}
-		})
-		flush()
+	for _, count := range en.spaces(v) {
+		w := newWithdrawals(b, v, en, count.Space, now)
+		n, left := v.adj.End(count.Space, limit-taken, en.keep, en.onlyStale, w.add)
+		w.flush()
 		taken += n
 		r.c.m.inferred.WithLabelValues(en.cause.String()).Add(float64(n))
 		if !left {
 			return false
 		}
 	}
+	for _, f := range en.told.Families() {
+		v.tell(b, f, bgp.RefreshEnd, en.cause, "", now)
+	}
 	return true
+}
+
+// withdrawals packs routes that were taken out of a space of a view into events.
+type withdrawals struct {
+	b     *batch
+	v     *view
+	en    *ending
+	space rib.Space
+	now   event.Time
+	wb    bgp.WithdrawBuilder
+}
+
+func newWithdrawals(b *batch, v *view, en *ending, space rib.Space, now event.Time) *withdrawals {
+	w := &withdrawals{b: b, v: v, en: en, space: space, now: now}
+	w.wb.Reset(space.Family, maxWithdraw)
+	return w
+}
+
+// add adds a route, whose key and value are the RIB's.
+func (w *withdrawals) add(key, value []byte) {
+	val, _ := bgp.ParseValue(value)
+	nlri, ok := bgp.ParseKey(w.space.Family, w.space.AddPath, key, val.Extra)
+	if !ok {
+		panic("collector: a key of our own RIB does not parse")
+	}
+	if w.wb.Add(&nlri) {
+		return
+	}
+	w.flush()
+	if !w.wb.Add(&nlri) {
+		// An item as large as a message: alone in a larger one.
+		w.wb.Reset(w.space.Family, maxExtended)
+		w.wb.Add(&nlri)
+	}
+}
+
+// flush makes the event of what was added since the last one.
+func (w *withdrawals) flush() {
+	if w.wb.Len() == 0 {
+		return
+	}
+	e := w.b.add()
+	e.Received, e.Kind, e.RIB, e.Cause, e.Flags = w.now, event.KindRoute, w.v.rib, w.en.cause, event.FlagInferred
+	e.Router, e.Peer = w.en.ev.Router, w.en.ev
+	e.Session = bgp.Session{AS4: true}
+	if w.space.AddPath {
+		e.Session.AddPath = e.Session.AddPath.With(w.space.Family)
+	}
+	e.PDU = w.b.copy(w.wb.Message())
+	e.Marks = w.b.keepMarks([]event.Mark{event.MarkChanged | event.MarkState})
+	w.wb.Reset(w.space.Family, maxWithdraw)
 }
 
 // Sizes of the UPDATEs made here: RFC 4271 §4.1 and RFC 8654.

@@ -168,7 +168,7 @@ func (s *session) identify(raw []byte) {
 	if initiation {
 		name, descr = initiationNames(&m)
 	}
-	s.enter(routerKey{s.from.Addr().WithZone(""), name}, descr)
+	s.enter(routerKey{addr: s.from.Addr().WithZone(""), name: name}, descr)
 	if !initiation {
 		s.c.m.anomalies.WithLabelValues("no-initiation").Inc()
 		e := s.b.add()

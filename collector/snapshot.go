@@ -178,8 +178,8 @@ func (c *Collector) Restore(replay func(from uint64, fn func(batch []event.Event
 	c.sessionID.Store(head.Session)
 	rp := &replayer{c: c, last: head.At, open: map[routerKey]*event.Router{}}
 	for _, o := range head.Open {
-		rp.open[routerKey{o.Addr, o.Key}] = &event.Router{Name: o.Name, Address: o.Addr, SysName: o.Key, SysDescr: o.Descr, Session: o.Session}
-		c.router(routerKey{o.Addr, o.Key}, o.Name)
+		rp.open[routerKey{addr: o.Addr, name: o.Key}] = &event.Router{Name: o.Name, Address: o.Addr, SysName: o.Key, SysDescr: o.Descr, Session: o.Session}
+		c.router(routerKey{addr: o.Addr, name: o.Key}, o.Name)
 	}
 	if err := replay(head.Sequence+1, rp.batch); err != nil {
 		return fmt.Errorf("collector: reading the stream back: %w", err)
@@ -226,13 +226,13 @@ func (c *Collector) loadState() (head stateHead, err error) {
 		if err := json.Unmarshal(adj.Name(), &n); err != nil {
 			return head, fmt.Errorf("view name: %w", err)
 		}
-		r := c.router(routerKey{n.Addr, n.Key}, n.Name)
-		p := r.peer(peerKey{n.Type, n.RD, n.Peer})
+		ev := n.peer(n.router())
+		r := c.router(c.keyOf(ev.Router, ev), n.Name)
+		p := r.peer(keyOfPeer(ev))
 		if n.RIB == event.RIBNone || int(n.RIB) >= len(p.views) {
 			return head, errors.New("view of an unknown kind")
 		}
 		p.epoch = max(p.epoch, n.Epoch)
-		ev := n.peer(n.router())
 		p.last, r.last = ev, ev.Router
 		p.views[n.RIB] = &view{p: p, rib: n.RIB, adj: adj, ev: ev, since: now, touched: now, eor: map[bgp.Family]bool{}}
 	}

@@ -45,7 +45,7 @@ const (
 	KindRoute                      // one BGP UPDATE, received or inferred
 	KindStats                      // RFC 7854 §4.8
 	KindMirror                     // RFC 7854 §4.7; never touches RIB state
-	KindRefresh                    // ROUTE-REFRESH, BoRR or EoRR (RFC 7313)
+	KindRefresh                    // ROUTE-REFRESH, BoRR or EoRR (RFC 7313); inferred: a family's routes are, or are no more, stale
 	KindUnknown                    // a message that could not be read: kept raw, counted
 	KindGap                        // a known hole in what was heard or kept
 	KindImport                     // the end of an imported file
@@ -178,6 +178,8 @@ const (
 	FlagAnomaly                       // accepted, but something in it is wrong
 	FlagDropped                       // KindRoute: verdict session-reset, no route of it counts
 	FlagSnapshot                      // KindRoute: an entry of an imported table
+	FlagRefused                       // KindRoute: the RIB did not take some of it, see MarkRefused
+	FlagOTCLeak                       // KindRoute: a route leak by its Only to Customer attribute (RFC 9234 §5)
 )
 
 // Router is a monitored router in one transport session. It is immutable: a
@@ -231,6 +233,9 @@ const (
 	// MarkNoted: nothing changed, but history keeps a row all the same, as for
 	// an announcement that RFC 7606 turned into a withdrawal of nothing.
 	MarkNoted
+	// MarkRefused: the RIB does not take the route, for its family was not
+	// negotiated or a limit of the session is reached.
+	MarkRefused
 )
 
 // Stat is one statistic of a report (RFC 7854 §4.8, RFC 8671, RFC 9069, RFC 9972).

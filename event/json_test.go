@@ -113,6 +113,10 @@ func jsonCases() map[string]event.Event {
 		"route-bad": with(event.KindRoute, func(e *event.Event) {
 			e.PDU = updateMsg(nil, []byte{0x40, 1, 1, 9, 0x40, 2, 0, 0x40, 3, 4, 192, 0, 2, 1}, []byte{8, 10})
 		}),
+		"route-refused": with(event.KindRoute, func(e *event.Event) {
+			e.RIB, e.Source, e.Flags = event.AdjRIBInPre, event.SourceBGP, event.FlagAnomaly|event.FlagRefused|event.FlagOTCLeak
+			e.PDU, e.Marks = richUpdate(), []event.Mark{0, event.MarkRefused, event.MarkChanged | event.MarkState}
+		}),
 		"route-broken": with(event.KindRoute, func(e *event.Event) { e.Flags, e.PDU = event.FlagDropped, updateMsg([]byte{99}, nil, nil) }),
 		"stats": with(event.KindStats, func(e *event.Event) {
 			e.Stats = []event.Stat{
@@ -121,8 +125,12 @@ func jsonCases() map[string]event.Event {
 				{Type: 65531, Raw: []byte{1, 2, 3}},
 			}
 		}),
-		"mirror":      with(event.KindMirror, func(e *event.Event) { e.PDU = richUpdate() }),
-		"refresh":     with(event.KindRefresh, func(e *event.Event) { e.PDU = bgp.AppendRefresh(nil, bgp.Refresh{Family: bgp.EVPN, Subtype: 1}) }),
+		"mirror":  with(event.KindMirror, func(e *event.Event) { e.PDU = richUpdate() }),
+		"refresh": with(event.KindRefresh, func(e *event.Event) { e.PDU = bgp.AppendRefresh(nil, bgp.Refresh{Family: bgp.EVPN, Subtype: 1}) }),
+		"refresh-inferred": with(event.KindRefresh, func(e *event.Event) {
+			e.RIB, e.Cause, e.Flags, e.Source = event.AdjRIBInPre, event.CauseSessionLost, event.FlagInferred, event.SourceCollector
+			e.PDU, e.Text = bgp.AppendRefresh(nil, bgp.Refresh{Family: bgp.IPv4Unicast, Subtype: 1}), "restart time 120 s"
+		}),
 		"refresh-cut": with(event.KindRefresh, func(e *event.Event) { e.PDU = msg(bgp.MessageRouteRefresh, 0, 1) }),
 		"unknown": with(event.KindUnknown, func(e *event.Event) {
 			e.Peer, e.Flags, e.Text = nil, event.FlagAnomaly|event.FlagTrailing, "type 9 \x00\x1b[31m\xff\u2028\u202e </script>"

@@ -96,6 +96,9 @@ func (enc *Encoder) appendRoute(dst []byte, e *Event, r *bgp.Route, m Mark) []by
 	}
 	dst = append(dst, `,"changed":`...)
 	dst = strconv.AppendBool(dst, m&MarkChanged != 0)
+	if m&MarkRefused != 0 {
+		dst = append(dst, `,"refused":true`...)
+	}
 	if len(r.NextHop) > 0 {
 		enc.text = bgp.AppendNextHop(enc.text[:0], n.Family, r.NextHop)
 		if len(enc.text) > 0 {
