@@ -131,6 +131,10 @@ func (c *client) do(ctx context.Context, method, path string, query url.Values, 
 		return nil, fmt.Errorf("the daemon at %s wants a token: name its file with --token-file", c.base)
 	case http.StatusBadRequest:
 		return nil, usagef("%s", reason)
+	case http.StatusConflict:
+		return nil, errors.New(reason)
+	case http.StatusUnprocessableEntity:
+		return nil, &configError{strings.Split(reason, "\n")}
 	}
 	return nil, fmt.Errorf("the daemon at %s answers %s: %s", c.base, resp.Status, reason)
 }

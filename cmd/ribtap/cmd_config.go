@@ -14,6 +14,9 @@ func (a *app) configCommand() *cobra.Command {
 				a.configPath = args[0]
 			}
 			s, err := a.config()
+			if err == nil {
+				err = s.speaks()
+			}
 			if err != nil {
 				return err
 			}
@@ -44,7 +47,8 @@ func (a *app) configCommand() *cobra.Command {
 		Use: "example", Short: "print a config file with every key, its default and what it is for", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error { return writeExample(a.stdout) },
 	}
-	return group("config", "check and show the configuration", check, show, example)
+	return group("config", "check, show and change the configuration", check, show, example,
+		a.configApplyCommand(), a.configHistoryCommand(), a.configRollbackCommand())
 }
 
 // shownTable is `config show` in the formats for programs.

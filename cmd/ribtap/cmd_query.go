@@ -302,11 +302,6 @@ func sessionCommand[N, H any](a *app, use, short string,
 	return cmd
 }
 
-func (a *app) peersCommand() *cobra.Command {
-	return sessionCommand(a, "peers", "peers and their state; with --history their ups and downs",
-		peersTable, (*sqlite.Reader).Peers, peerHistoryTable, (*sqlite.Reader).PeerHistory)
-}
-
 func (a *app) routersCommand() *cobra.Command {
 	return sessionCommand(a, "routers", "routers and their state; with --history their ups and downs",
 		routersTable, (*sqlite.Reader).Routers, routerHistoryTable, (*sqlite.Reader).RouterHistory)

@@ -41,6 +41,7 @@ func (a *app) daemonFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.Var(a.keyFlag("bmp-listen", "bmp.listen"), "bmp-listen", "address of the BMP station, HOST:PORT; may be repeated (default 127.0.0.1:11019)")
 	f.Var(a.keyFlag("bmp-allow", "bmp.allow"), "bmp-allow", "prefix that routers may connect from; may be repeated (default loopback)")
+	f.Var(a.keyFlag("bgp-listen", "bgp.listen"), "bgp-listen", "address of the BGP speaker, HOST:PORT; may be repeated; empty for none (default 127.0.0.1:1790)")
 	f.Var(a.keyFlag("http-listen", "http.listen"), "http-listen", "address of API and metrics, HOST:PORT; empty for none (default 127.0.0.1:8080)")
 	f.Var(a.keyFlag("http-token-file", "http.token_file"), "http-token-file", "file with the token that API requests must carry")
 	f.Var(a.keyFlag("collector", "collector.name"), "collector", "name of this collector (default rt1)")
@@ -81,7 +82,14 @@ func (s *settings) setLevel(level *slog.LevelVar) {
 // collector accepts sessions, in a goroutine of its own, with the address of
 // the first BMP listener.
 func (a *app) daemon(ctx context.Context, s *settings, feed func(ctx context.Context, bmp net.Addr) error) (err error) {
+	if err := s.speaks(); err != nil {
+		return err
+	}
 	log, level := a.levelLogger(s)
+	// From here on a SIGHUP does not end the process; it is acted on once all runs.
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
 	var ln net.Listener
 	if s.HTTP.Listen != "" {
 		// Before anything else: a port that is taken ends here.
@@ -97,11 +105,16 @@ func (a *app) daemon(ctx context.Context, s *settings, feed func(ctx context.Con
 	if err != nil {
 		return err
 	}
+	if n.bgp, err = openBGP(ctx, n); err != nil {
+		return errors.Join(err, n.close())
+	}
+	live := newLiveConfig(a, n, level, log)
 	srv := &server{
-		node: n, token: s.token, log: log, start: time.Now(), ready: n.col.Ready(), stopping: ctx.Done(),
+		node: n, live: live, token: s.token, log: log, start: time.Now(), ready: n.col.Ready(), stopping: ctx.Done(),
 		imports: newImporter(n.col, s.DataDir), tails: newTails(n.reg),
 	}
 	if err := n.start(ctx); err != nil {
+		n.bgp.close()
 		return errors.Join(err, n.stop())
 	}
 	work, cancel := context.WithCancel(ctx)
@@ -114,13 +127,17 @@ func (a *app) daemon(ctx context.Context, s *settings, feed func(ctx context.Con
 	}
 	select {
 	case <-n.col.Ready():
+		if n.bgp != nil {
+			tasks.run(func() error { return n.bgp.Run(work) })
+		}
 		a.banner(n, n.col.Addrs(), ln)
-		a.watchHangup(work, s, level, n, log)
+		tasks.run(func() error { return watchHangup(work, hup, live) })
 		if feed != nil && len(n.col.Addrs()) > 0 {
 			tasks.run(func() error { return feed(work, n.col.Addrs()[0]) })
 		}
 		<-work.Done()
 	case <-work.Done():
+		n.bgp.close()
 	}
 	err = tasks.wait()
 	if ctx.Err() != nil && err == nil {
@@ -147,6 +164,7 @@ func (a *app) banner(n *node, bmp []net.Addr, http net.Listener) {
 	for _, addr := range bmp {
 		fmt.Fprintf(&b, "  BMP   %s\n", addr)
 	}
+	n.bgp.banner(&b, s)
 	if http != nil {
 		fmt.Fprintf(&b, "  HTTP  http://%s/v1/status, /metrics\n", http.Addr())
 	}
@@ -169,49 +187,13 @@ func (a *app) banner(n *node, bmp []net.Addr, http net.Listener) {
 }
 
 // watchHangup reads the configuration again at each SIGHUP until ctx ends.
-func (a *app) watchHangup(ctx context.Context, s *settings, level *slog.LevelVar, n *node, log *slog.Logger) {
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	go func() {
-		defer signal.Stop(hup)
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-hup:
-				s = a.reload(s, level, n, log)
-			}
-		}
-	}()
-}
-
-// reloadable are the keys that take effect without a restart.
-var reloadable = map[string]func(s *settings, level *slog.LevelVar, n *node){
-	"log.level": func(s *settings, level *slog.LevelVar, _ *node) { s.setLevel(level) },
-	"bmp.allow": func(s *settings, _ *slog.LevelVar, n *node) { n.col.SetAllow(s.allow()) },
-}
-
-// reload applies what changed and can be applied, and returns the settings that
-// hold from now on. With a configuration that is wrong nothing changes.
-func (a *app) reload(old *settings, level *slog.LevelVar, n *node, log *slog.Logger) *settings {
-	next, err := loadConfig(a.configPath, a.flags)
-	if err != nil {
-		log.Error("configuration not reloaded: it is wrong", "error", oneLine(err.Error()))
-		return old
-	}
-	var applied, restart []string
-	before := old.shown()
-	for i, k := range next.shown() {
-		if fmt.Sprint(k.Value) == fmt.Sprint(before[i].Value) {
-			continue
-		}
-		if apply, ok := reloadable[k.Key]; ok {
-			apply(next, level, n)
-			applied = append(applied, k.Key)
-		} else {
-			restart = append(restart, k.Key)
+func watchHangup(ctx context.Context, hup <-chan os.Signal, live *liveConfig) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-hup:
+			live.reload()
 		}
 	}
-	log.Info("configuration reloaded", "changed", strings.Join(applied, " "), "needs_restart", strings.Join(restart, " "))
-	return next
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -39,26 +40,38 @@ func vendorNames() []string {
 }
 
 // writeSnippet writes the configuration of a router that is to report to addr,
-// host:port.
+// host:port, by BMP.
 func writeSnippet(w io.Writer, vendor, addr, asn string) error {
+	return writeTemplate(w, vendor, addr, asn, "")
+}
+
+// writeBGPSnippet writes that of a router that is to have a BGP session with
+// addr, whose AS number is ours.
+func writeBGPSnippet(w io.Writer, vendor, addr, asn string, ours uint32) error {
+	return writeTemplate(w, "bgp-"+vendor, addr, asn, strconv.FormatUint(uint64(ours), 10))
+}
+
+func writeTemplate(w io.Writer, name, addr, asn, ours string) error {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return err
 	}
-	text, err := snippetFiles.ReadFile("snippets/" + vendor + ".txt")
+	text, err := snippetFiles.ReadFile("snippets/" + name + ".txt")
 	if err != nil {
 		return err
 	}
-	_, err = strings.NewReplacer("{{host}}", host, "{{port}}", port, "{{asn}}", asn).WriteString(w, string(text))
+	_, err = strings.NewReplacer("{{host}}", host, "{{port}}", port, "{{asn}}", asn, "{{collector-asn}}", ours).WriteString(w, string(text))
 	return err
 }
 
 func (a *app) snippetCommand() *cobra.Command {
 	var to, asn string
+	var viaBGP bool
 	cmd := &cobra.Command{
-		Use:       "snippet VENDOR",
-		Short:     "print the configuration that makes a router report to this collector",
-		Long:      "Prints what makes a router report to this collector: " + strings.Join(vendorNames(), ", ") + ".",
+		Use:   "snippet VENDOR",
+		Short: "print the configuration that makes a router report to this collector",
+		Long: "Prints what makes a router report to this collector by BMP, or with --bgp by a BGP session, which a router\n" +
+			"of bgp.peers may have: " + strings.Join(vendorNames(), ", ") + ".",
 		Args:      cobra.ExactArgs(1),
 		ValidArgs: vendorNames(),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -71,15 +84,19 @@ func (a *app) snippetCommand() *cobra.Command {
 			if !slices.Contains(vendorNames(), name) {
 				return usagef("no snippet for %q; there is one for %s", args[0], strings.Join(vendorNames(), ", "))
 			}
+			s, err := a.config()
+			if err != nil {
+				return err
+			}
+			key, listen := "bmp.listen", s.BMP.Listen
+			if viaBGP {
+				key, listen = "bgp.listen", s.BGP.Listen
+			}
 			if to == "" {
-				s, err := a.config()
-				if err != nil {
-					return err
+				if len(listen) == 0 {
+					return fmt.Errorf("%s is empty; say with --to where the collector is", key)
 				}
-				if len(s.BMP.Listen) == 0 {
-					return fmt.Errorf("bmp.listen is empty; say with --to where the collector is")
-				}
-				to = s.BMP.Listen[0]
+				to = listen[0]
 			}
 			host, _, err := net.SplitHostPort(to)
 			if err != nil {
@@ -88,10 +105,14 @@ func (a *app) snippetCommand() *cobra.Command {
 			if host == "" || host == "0.0.0.0" || host == "::" {
 				return usagef("%s is every address of this machine; name with --to HOST:PORT the one that the router reaches", to)
 			}
+			if viaBGP {
+				return writeBGPSnippet(a.stdout, name, to, asn, s.BGP.ASN)
+			}
 			return writeSnippet(a.stdout, name, to, asn)
 		},
 	}
-	cmd.Flags().StringVar(&to, "to", "", "address of the collector as the router sees it, HOST:PORT (default the first of bmp.listen)")
+	cmd.Flags().StringVar(&to, "to", "", "address of the collector as the router sees it, HOST:PORT (default the first of bmp.listen, or of bgp.listen)")
+	cmd.Flags().BoolVar(&viaBGP, "bgp", false, "a BGP session instead of BMP")
 	cmd.Flags().StringVar(&asn, "asn", "64512", "AS number of the router")
 	return cmd
 }

@@ -18,7 +18,7 @@ type Config struct {
 	DataDir   string          `mapstructure:"data_dir" doc:"everything that ribtap keeps stands below this directory"`
 	Collector CollectorConfig `mapstructure:"collector" doc:"this collector's own identity"`
 	BMP       BMPConfig       `mapstructure:"bmp" doc:"the BMP station (RFC 7854)"`
-	BGP       BGPConfig       `mapstructure:"bgp" doc:"the BGP speaker (not in this version)"`
+	BGP       BGPConfig       `mapstructure:"bgp" doc:"the BGP speaker (RFC 4271), for routers that cannot do BMP (docs/bgp.md)"`
 	Stream    StreamConfig    `mapstructure:"stream" doc:"the durable event stream between the routers and the sinks"`
 	Sinks     SinksConfig     `mapstructure:"sinks" doc:"where events go; each sink has a position of its own"`
 	HTTP      HTTPConfig      `mapstructure:"http" doc:"API, metrics and health"`
@@ -59,20 +59,6 @@ type RouterConfig struct {
 	Address string   `mapstructure:"address" json:"address"`
 	Dial    bool     `mapstructure:"dial" json:"dial,omitempty"`
 	Labels  []string `mapstructure:"labels" json:"labels,omitempty" later:"true"`
-}
-
-// BGPConfig configures the speaker.
-type BGPConfig struct {
-	Listen   []string     `mapstructure:"listen" doc:"addresses, host:port" later:"true"`
-	ASN      uint32       `mapstructure:"asn" doc:"own AS number" later:"true"`
-	RouterID string       `mapstructure:"router_id" doc:"own BGP Identifier" later:"true"`
-	Peers    []PeerConfig `mapstructure:"peers" doc:"neighbours" later:"true"`
-}
-
-// PeerConfig is one neighbour of the speaker.
-type PeerConfig struct {
-	Name    string `mapstructure:"name" json:"name"`
-	Address string `mapstructure:"address" json:"address"`
 }
 
 // StreamConfig configures the durable log.
@@ -189,7 +175,11 @@ func DefaultConfig() Config {
 			SweepCap:    Duration(3 * time.Minute),
 			RestartHold: Duration(5 * time.Minute),
 		},
-		BGP:    BGPConfig{Listen: []string{"127.0.0.1:1790"}, ASN: 64512, RouterID: "192.0.2.1", Peers: []PeerConfig{}},
+		BGP: BGPConfig{
+			Listen: []string{"127.0.0.1:1790"}, ASN: 64512, RouterID: "192.0.2.1",
+			MaxSessions: 2000, AcceptRate: 20, AcceptRateUnknown: 100, InitialDelay: Duration(5 * time.Second),
+			OnResetError: onResetReset, Announce: []AnnounceConfig{}, Peers: []PeerConfig{},
+		},
 		Stream: StreamConfig{SyncInterval: Duration(100 * time.Millisecond), MaxSize: 64 << 30, OnFull: "block"},
 		Sinks: SinksConfig{
 			SQLite:   SQLiteConfig{Enabled: true, Rows: "changes"},
@@ -317,6 +307,29 @@ func (k configKey) env() string {
 // value returns the key's value in c.
 func (k configKey) value(c *Config) reflect.Value {
 	return reflect.ValueOf(c).Elem().FieldByIndex(k.index)
+}
+
+// entryKey is a key of each entry of a list.
+type entryKey struct{ name, def, doc string }
+
+// entries lists the keys of the entries of a list of mappings, if they are
+// documented one by one.
+func (k configKey) entries() (out []entryKey) {
+	t := reflect.TypeFor[Config]().FieldByIndex(k.index).Type
+	if t.Kind() != reflect.Slice || t.Elem().Kind() != reflect.Struct {
+		return nil
+	}
+	for f := range t.Elem().Fields() {
+		e := entryKey{f.Tag.Get("mapstructure"), f.Tag.Get("default"), f.Tag.Get("doc")}
+		if e.doc == "" {
+			return nil
+		}
+		if e.def == "" {
+			e.def = `""`
+		}
+		out = append(out, e)
+	}
+	return out
 }
 
 // configSection is a group of keys.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding"
 	"errors"
 	"fmt"
 	"net"
@@ -86,7 +87,7 @@ func (c *yamlCheck) mapping(n *yaml.Node, t reflect.Type, path string) {
 		}
 		seen[key.Value] = key.Line
 		switch {
-		case ft.Kind() == reflect.Struct:
+		case ft.Kind() == reflect.Struct && !reflect.PointerTo(ft).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()):
 			c.mapping(value, ft, path+key.Value+".")
 		case ft.Kind() == reflect.Slice && ft.Elem().Kind() == reflect.Struct:
 			c.lines[path+key.Value] = key.Line
@@ -103,7 +104,11 @@ func (c *yamlCheck) list(n *yaml.Node, t reflect.Type, path string) {
 		return
 	}
 	if n.Kind != yaml.SequenceNode {
-		c.problems.add("%s:%d: %s must be a list, each entry with its name: and address:, not %s", c.file, n.Line, path, nodeWord(n))
+		of := "each entry with its name: and address:"
+		if _, ok := t.FieldByName("Name"); !ok {
+			of = "each entry a mapping"
+		}
+		c.problems.add("%s:%d: %s must be a list, %s, not %s", c.file, n.Line, path, of, nodeWord(n))
 		return
 	}
 	for i, item := range n.Content {
@@ -219,6 +224,7 @@ func (s *settings) check(keys []configKey, def *Config, problems *configError) {
 		bad("collector.name", "%q must be 1 to 63 letters, digits, dots, dashes and underscores, because files and topics are named after it", s.Collector.Name)
 	}
 	s.checkBMP(bad)
+	s.checkBGP(bad)
 	s.checkHTTP(bad)
 	if s.Sinks.Postgres.DSN != "" {
 		cfg := s.postgresConfig()

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,9 +21,11 @@ type settings struct {
 	Config
 
 	file     string            // the file that was read, empty for none
+	text     []byte            // its content
 	origins  map[string]string // key → "default", "file F:LINE", "env NAME" or "flag --NAME"
 	warnings []string          // what is legal but surely not meant
 	token    string            // content of http.token_file
+	bgp      bgpConfig         // the bgp section, keys read
 }
 
 // overrides are the keys that flags set: key → flag name and value.
@@ -45,15 +48,27 @@ func (e *configError) add(format string, args ...any) {
 // RIBTAP_CONFIG, then the usual places. The error is a *configError.
 func loadConfig(path string, flags overrides) (*settings, error) {
 	problems := &configError{}
-	keys, _ := configKeys()
-	s := &settings{origins: make(map[string]string, len(keys))}
-
 	file, err := findConfig(path)
 	if err != nil {
 		problems.add("%v", err)
 		return nil, problems
 	}
-	s.file = file
+	var text []byte
+	if file != "" {
+		if text, err = os.ReadFile(file); err != nil {
+			problems.add("config file %s cannot be read: %v", file, errors.Unwrap(err))
+			return nil, problems
+		}
+	}
+	return parseConfig(file, text, flags)
+}
+
+// parseConfig is loadConfig for the content of a file; file is its name, empty
+// for none.
+func parseConfig(file string, text []byte, flags overrides) (*settings, error) {
+	problems := &configError{}
+	keys, _ := configKeys()
+	s := &settings{file: file, text: text, origins: make(map[string]string, len(keys))}
 	var lines map[string]int
 	v := viper.New()
 	v.SetConfigType("yaml")
@@ -66,11 +81,6 @@ func loadConfig(path string, flags overrides) (*settings, error) {
 		v.SetDefault(k.path, plain(k.value(&def)))
 	}
 	if file != "" {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			problems.add("config file %s cannot be read: %v", file, errors.Unwrap(err))
-			return nil, problems
-		}
 		// The walk comes before viper: viper splits keys at dots, lower-cases
 		// them, and is silent about keys that nobody asks for.
 		lines = checkYAML(file, text, problems)
@@ -106,7 +116,7 @@ func decodeKeys(v *viper.Viper, keys []configKey, s *settings, problems *configE
 	for _, k := range keys {
 		target := k.value(&s.Config)
 		err := v.UnmarshalKey(k.path, target.Addr().Interface(), viper.DecodeHook(mapstructure.ComposeDecodeHookFunc(
-			unitHook, listHook, scalarHook, mapstructure.TextUnmarshallerHookFunc(),
+			unitHook, wordHook, listHook, scalarHook, mapstructure.TextUnmarshallerHookFunc(),
 		)), func(c *mapstructure.DecoderConfig) { c.ErrorUnused = true })
 		if err != nil {
 			problems.add("%s (%s): %s", k.path, s.origins[k.path], decodeReason(err))
@@ -171,6 +181,8 @@ func scalarHook(from, to reflect.Type, data any) (any, error) {
 	return data, nil
 }
 
+var entryPath = regexp.MustCompile(`^'\[(\d+)\]\.([^']+)' `)
+
 // decodeReason takes the cause out of mapstructure's many-line error.
 func decodeReason(err error) string {
 	text := err.Error()
@@ -183,7 +195,14 @@ func decodeReason(err error) string {
 	if _, rest, ok := strings.Cut(text, "'' "); ok {
 		text = rest
 	}
-	return strings.ReplaceAll(strings.TrimSpace(text), "\n", "; ")
+	text = strings.ReplaceAll(strings.TrimSpace(text), "\n", "; ")
+	// '[0].remote_asn' is the first entry's.
+	if m := entryPath.FindStringSubmatch(text); m != nil {
+		if n, err := strconv.Atoi(m[1]); err == nil {
+			text = fmt.Sprintf("entry %d: %s: %s", n+1, m[2], text[len(m[0]):])
+		}
+	}
+	return text
 }
 
 // origin says where the value of a key came from.

@@ -51,6 +51,12 @@ func writeExample(w io.Writer) error {
 	docs := map[string]string{}
 	for _, k := range keys {
 		docs[k.path] = k.doc
+		for i, f := range k.entries() {
+			if i == 0 {
+				docs[k.path] += "; an entry has:"
+			}
+			docs[k.path] += fmt.Sprintf("\n  %s: %s  # %s", f.name, f.def, f.doc)
+		}
 	}
 	def := &settings{Config: DefaultConfig(), origins: map[string]string{}}
 	_, err := fmt.Fprint(w, "# ribtap.yaml: every key with its default. What stands here may also be set by\n"+
@@ -90,8 +96,8 @@ func writeYAML(w io.Writer, keys []shownKey, comment func(shownKey) (before, aft
 		open = groups
 		indent := strings.Repeat("  ", len(groups))
 		before, after := comment(k)
-		if before != "" {
-			fmt.Fprintf(&b, "%s# %s\n", indent, before)
+		for line := range strings.Lines(before) {
+			fmt.Fprintf(&b, "%s# %s\n", indent, strings.TrimSuffix(line, "\n"))
 		}
 		text, err := flowYAML(k.Value)
 		if err != nil {

@@ -166,7 +166,7 @@ func TestMetricNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{
-		`ribtap_bmp_messages_total{type="route-monitoring"}`, "ribtap_bmp_sessions", `ribtap_events_total{kind="route"}`,
+		`ribtap_bmp_messages_total{type="route-monitoring"}`, "ribtap_bmp_sessions", `ribtap_bgp_sessions{state="established"}`, `ribtap_events_total{kind="route"}`,
 		"ribtap_stream_last_sequence", `ribtap_sink_committed_sequence{sink="sqlite"}`, `ribtap_sink_lag_events{sink="sqlite"}`,
 		`ribtap_sink_lag_seconds{sink="sqlite"}`, "ribtap_build_info",
 	} {
@@ -192,6 +192,7 @@ func TestCannotStart(t *testing.T) {
 	}{
 		"http port taken":    {[]string{"--http-listen", taken.Addr().String(), "--bmp-listen", "127.0.0.1:0"}, exitFailure, "address already in use"},
 		"bmp port taken":     {[]string{"--http-listen", "", "--bmp-listen", taken.Addr().String()}, exitFailure, "address already in use"},
+		"bgp port taken":     {append([]string{"--bgp-listen", taken.Addr().String()}, free...), exitFailure, "bgp.listen"},
 		"no such config":     {append(free, "--config", "missing.yaml"), exitConfig, "missing.yaml"},
 		"bad address":        {[]string{"--bmp-listen", "nowhere"}, exitConfig, "bmp.listen (flag --bmp-listen)"},
 		"data_dir is file":   {append(free, "--data-dir", writeFile(t, dir, "file", nil)), exitFailure, "data_dir"},
@@ -236,9 +237,10 @@ func TestReload(t *testing.T) {
 	defer n.close()
 	level := new(slog.LevelVar)
 	s.setLevel(level)
+	live := newLiveConfig(a, n, level, log)
 
 	writeFile(t, dir, filepath.Base(path), []byte("log: {level: debug}\nbmp: {allow: [10.0.0.0/8], max_sessions: 5}\n"))
-	s = a.reload(s, level, n, log)
+	live.reload()
 	if level.Level() != slog.LevelDebug {
 		t.Error("the level did not change")
 	}
@@ -246,8 +248,9 @@ func TestReload(t *testing.T) {
 		t.Errorf("log: %s", got)
 	}
 	text.Reset()
+	s = live.s
 	writeFile(t, dir, filepath.Base(path), []byte("log: {level: warn}\nnonsense: 1\n"))
-	if again := a.reload(s, level, n, log); again != s || level.Level() != slog.LevelDebug {
+	if live.reload(); live.s != s || level.Level() != slog.LevelDebug {
 		t.Error("a wrong configuration took effect")
 	}
 	if !strings.Contains(text.String(), "nonsense") {
@@ -281,7 +284,18 @@ func TestUnreachable(t *testing.T) {
 	}
 	addr := gone.Addr().String()
 	gone.Close()
-	for _, args := range [][]string{{"status"}, {"tail"}} {
+	file := writeFile(t, t.TempDir(), "new.yaml", nil)
+	commands := [][]string{
+		{"status"},
+		{"tail"},
+		{"peer", "refresh", "x"},
+		{"announce", "192.0.2.0/24", "--all"},
+		{"withdraw", "192.0.2.0/24", "--all"},
+		{"announce", "--list"},
+		{"config", "apply", file},
+		{"config", "rollback", "1"},
+	}
+	for _, args := range commands {
 		r := ribtap(t, append(args, "--url", addr)...).must(t, exitUnreachable)
 		if strings.Count(r.stderr, "\n") != 1 || r.stdout != "" {
 			t.Errorf("%v: %s", args, r.stderr)
@@ -359,7 +373,7 @@ func TestHelpNamesEveryCommand(t *testing.T) {
 	help := ribtap(t, "help").must(t, exitOK).stdout
 	for _, name := range []string{
 		"run", "demo", "import", "replay", "routes", "history", "diff", "peers", "routers", "stats", "status", "tail",
-		"config", "stream", "snippet", "version", "completion",
+		"announce", "withdraw", "peer", "config", "stream", "snippet", "version", "completion",
 	} {
 		if !slices.ContainsFunc(strings.Split(help, "\n"), func(l string) bool { return strings.HasPrefix(l, "  "+name+" ") }) {
 			t.Errorf("help does not name %s", name)

@@ -48,11 +48,11 @@ func (r result) must(t *testing.T, code int) result {
 
 // testDaemon is `ribtap run` in this process, on ports of the system's choice.
 type testDaemon struct {
-	dir, bmp, http string
-	cancel         context.CancelFunc
-	done           chan int
-	mu             sync.Mutex
-	log            strings.Builder
+	dir, bmp, bgp, http string
+	cancel              context.CancelFunc
+	done                chan int
+	mu                  sync.Mutex
+	log                 strings.Builder
 }
 
 // startDaemon returns when the daemon accepts sessions.
@@ -61,7 +61,7 @@ func startDaemon(t *testing.T, dir string, args ...string) *testDaemon {
 	ctx, cancel := context.WithCancel(context.Background())
 	d := &testDaemon{dir: dir, cancel: cancel, done: make(chan int, 1)}
 	r, w := io.Pipe()
-	args = append([]string{"run", "--data-dir", dir, "--bmp-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"}, args...)
+	args = append([]string{"run", "--data-dir", dir, "--bmp-listen", "127.0.0.1:0", "--bgp-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"}, args...)
 	go func() {
 		d.done <- run(ctx, args, strings.NewReader(""), io.Discard, w)
 		w.Close()
@@ -76,6 +76,9 @@ func startDaemon(t *testing.T, dir string, args ...string) *testDaemon {
 			d.mu.Unlock()
 			if rest, ok := strings.CutPrefix(line, "  BMP   "); ok {
 				d.bmp = rest
+			}
+			if rest, ok := strings.CutPrefix(line, "  BGP   "); ok {
+				d.bgp, _, _ = strings.Cut(rest, ",")
 			}
 			if rest, ok := strings.CutPrefix(line, "  HTTP  http://"); ok {
 				d.http, _, _ = strings.Cut(rest, "/")

@@ -29,6 +29,7 @@ const (
 // server is the daemon's HTTP side.
 type server struct {
 	node  *node
+	live  *liveConfig
 	token string
 	log   *slog.Logger
 	start time.Time
@@ -52,6 +53,13 @@ func (s *server) handler() http.Handler {
 	mux.Handle("GET /readyz", http.HandlerFunc(s.readyz))
 	mux.Handle("GET /metrics", short(promhttp.HandlerFor(s.node.reg, promhttp.HandlerOpts{}).ServeHTTP))
 	mux.Handle("GET /v1/status", short(s.status))
+	mux.Handle("GET /v1/peers", short(s.peers))
+	mux.Handle("POST /v1/peers/{name}/{action}", short(s.orderPeer))
+	mux.Handle("GET /v1/announcements", short(s.announcements))
+	mux.Handle("POST /v1/announce", short(s.orderRoutes("announce", (*bgpNode).announce)))
+	mux.Handle("POST /v1/withdraw", short(s.orderRoutes("withdraw", (*bgpNode).withdraw)))
+	mux.Handle("POST /v1/config/apply", s.authorize(http.HandlerFunc(s.applyConfig)))
+	mux.Handle("POST /v1/config/rollback/{number}", s.authorize(http.HandlerFunc(s.rollbackConfig)))
 	mux.Handle("GET /v1/tail", s.authorize(http.HandlerFunc(s.tail)))
 	mux.Handle("POST /v1/import", s.authorize(http.HandlerFunc(s.importFile)))
 	// A page in a browser on this machine may not post here.

@@ -47,6 +47,7 @@ type node struct {
 	// troubles are the errors of sinks that could not be reached at the start.
 	troubles []error
 	col      *collector.Collector
+	bgp      *bgpNode // nil without a speaker
 	// restored is closed when the RIB state is that of the stream's end.
 	restored chan struct{}
 
@@ -128,6 +129,11 @@ func (n *node) collectorConfig(mode nodeMode) (collector.Config, error) {
 	cc.SnapshotPath = filepath.Join(s.DataDir, "rib.snapshot")
 	cc.Position = n.stream.Last
 	cc.MaxMessage = int(s.BMP.MaxMessage)
+	if s.bgp.off == "" { // also offline: the RIB state of its neighbours is its own
+		cc.Speaker = collector.SpeakerConfig{
+			Name: s.Collector.Name, RouterID: s.bgp.speaker.RouterID, Quarantine: s.BGP.OnResetError == onResetQuarantine,
+		}
+	}
 	cc.Pace = n.pace
 	cc.RestartHold = s.BMP.RestartHold.Std()
 	cc.SweepQuiet, cc.SweepCap = s.BMP.SweepQuiet.Std(), s.BMP.SweepCap.Std()

@@ -234,9 +234,17 @@ func TestSnippets(t *testing.T) {
 			if strings.Contains(out, "{{") || !strings.Contains(out, "203.0.113.7") || !strings.Contains(out, "11020") {
 				t.Errorf("%s:\n%s", name, out)
 			}
+			out = ribtap(t, "snippet", name, "--bgp", "--to", "203.0.113.7:11020", "--asn", "64999").must(t, exitOK).stdout
+			if strings.Contains(out, "{{") || !strings.Contains(out, "203.0.113.7") || !strings.Contains(out, "64999") || !strings.Contains(out, "64512") ||
+				!strings.Contains(out, "11020") && !strings.Contains(out, "port\n# 179 alone") && !strings.Contains(out, "port 179 alone") {
+				t.Errorf("%s by BGP:\n%s", name, out)
+			}
 		}
 	}
 	ribtap(t, "snippet", "frr").must(t, exitOK)
+	if out := ribtap(t, "snippet", "frr", "--bgp").must(t, exitOK).stdout; !strings.Contains(out, "port 1790") {
+		t.Errorf("by BGP:\n%s", out)
+	}
 	ribtap(t, "snippet", "zebra").must(t, exitUsage)
 	t.Setenv("RIBTAP_BMP_LISTEN", "0.0.0.0:11019")
 	ribtap(t, "snippet", "frr").must(t, exitUsage)

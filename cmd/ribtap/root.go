@@ -98,9 +98,9 @@ func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "ribtap",
-		Short: "BGP monitoring collector: BMP and MRT in, durable history out",
-		Long: "ribtap listens to routers over BMP (RFC 7854) and reads MRT files, keeps every message in one\n" +
-			"durable ordered stream, and writes it to an SQL history and an MRT archive.\n\n" +
+		Short: "BGP monitoring collector: BMP, BGP and MRT in, durable history out",
+		Long: "ribtap listens to routers over BMP (RFC 7854) and BGP (RFC 4271), reads MRT files, keeps every message\n" +
+			"in one durable ordered stream, and writes it to an SQL history and an MRT archive.\n\n" +
 			"Start it with `ribtap run`; without a router at hand, `ribtap demo`.",
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -122,6 +122,7 @@ func (a *app) root() *cobra.Command {
 		a.runCommand(), a.demoCommand(), a.importCommand(), a.replayCommand(),
 		a.routesCommand(), a.historyCommand(), a.diffCommand(),
 		a.peersCommand(), a.routersCommand(), a.statsCommand(), a.statusCommand(), a.tailCommand(),
+		a.announceCommand(), a.withdrawCommand(), a.peerCommand(),
 		a.gapsCommand(), a.anomaliesCommand(), a.importsCommand(),
 		a.configCommand(), a.consumeCommand(), a.migrateCommand(), a.streamCommand(), a.snippetCommand(), a.versionCommand(),
 	)
@@ -180,7 +181,7 @@ type keyFlag struct {
 }
 
 func (f *keyFlag) Set(s string) error {
-	if f.key == "bmp.listen" || f.key == "bmp.allow" { // a list may be given by repeating the flag
+	if f.key == "bmp.listen" || f.key == "bgp.listen" || f.key == "bmp.allow" { // a list may be given by repeating the flag
 		if old, ok := f.set[f.key]; ok {
 			s = old.value + "," + s
 		}
