@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -55,18 +55,17 @@ func openBGP(ctx context.Context, n *node) (*bgpNode, error) {
 		wanted: make(chan struct{}), heard: make(chan struct{}), ended: make(chan struct{}),
 	}
 	b.want = sync.OnceFunc(func() { close(b.wanted) })
-	if !b.peered && n.s.origins["bgp.listen"] == "default" {
-		// Nobody asked for it: it is no reason not to start.
-		if b.silent = taken(ctx, b.listen); b.silent != nil {
-			b.listen = nil
-		}
-	}
 	var err error
 	if b.sp, err = speaker.New(b.compose(b.base), b.source, n.log, n.reg); err != nil {
 		return nil, err
 	}
 	if err := b.sp.Listen(ctx); err != nil {
 		switch {
+		case !b.peered && n.s.origins["bgp.listen"] == "default":
+			// Nobody asked for it: it is no reason not to start.
+			b.silent, b.listen = fmt.Errorf("%s: %w", strings.Join(b.listen, ", "), cause(err)), nil
+			_, err := b.sp.Apply(b.compose(b.base))
+			return b, err
 		case errors.Is(err, syscall.EADDRINUSE):
 			return nil, fmt.Errorf("bgp.listen: %w; another BGP speaker may be running, or choose another address with --bgp-listen", err)
 		case errors.Is(err, syscall.EACCES):
@@ -75,18 +74,6 @@ func openBGP(ctx context.Context, n *node) (*bgpNode, error) {
 		return nil, fmt.Errorf("bgp.listen: %w", cause(err))
 	}
 	return b, nil
-}
-
-// taken returns an error if one of the addresses cannot be listened on.
-func taken(ctx context.Context, addresses []string) error {
-	for _, a := range addresses {
-		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a)
-		if err != nil {
-			return fmt.Errorf("%s: %w", a, cause(err))
-		}
-		_ = l.Close()
-	}
-	return nil
 }
 
 // Run holds the sessions until ctx ends. When it has returned, nothing more of
