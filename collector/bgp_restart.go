@@ -248,7 +248,9 @@ func (s *bgpSession) resume(ctx context.Context, rules restartRules, now event.T
 	return s.end(ctx, swept, now)
 }
 
-// endOfRIB is the End-of-RIB of a family: what did not come again is gone.
+// endOfRIB is the End-of-RIB of a family: what did not come again is gone. But when
+// nothing came again at all, it is a hint: FRR sends it before its routes while its
+// policy is not there yet. Then the sweep waits for a quiet while.
 func (s *bgpSession) endOfRIB(f bgp.Family, now event.Time) error {
 	if !slices.Contains(s.of.Families, f) {
 		return nil
@@ -259,6 +261,9 @@ func (s *bgpSession) endOfRIB(f bgp.Family, now event.Time) error {
 	defer s.nb.publish(s.p, s.v)
 	if st.stale != resync || st.garbled {
 		// What could not be read may have been the return of what is stale.
+		return nil
+	}
+	if active, stale := s.v.count(f); active > 0 && active == stale {
 		return nil
 	}
 	return s.sweep(st, now)

@@ -118,6 +118,7 @@ func TestRestartConsecutive(t *testing.T) {
 		n.lost()
 		n.up()
 		n.send(update4("+10.0.0.0/8"), eorOf(bgp.IPv6Unicast))
+		time.Sleep(10 * time.Second)
 		sp.rec.take()
 		n.lost()
 		sp.want(lostA, "route 192.0.2.10 stale-sweep inferred -10.1.0.0/16/c/s -10.2.0.0/16/c/s", begun4)
@@ -185,6 +186,29 @@ func TestRestartOfOneFamily(t *testing.T) {
 	})
 }
 
+// TestRestartEarlyEndOfRIB: of an End-of-RIB before any route, as FRR sends it
+// while its policy is not there yet, it is not believed that nothing comes.
+func TestRestartEarlyEndOfRIB(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		sp := newSpeaker(t, nil)
+		n := started(sp)
+		n.lost()
+		n.up()
+		sp.rec.take()
+		n.send(eorOf(bgp.IPv4Unicast), eorOf(bgp.IPv6Unicast))
+		sp.want("route 192.0.2.10 end-of-rib ipv4-unicast", "route 192.0.2.10 end-of-rib ipv6-unicast")
+		time.Sleep(4 * time.Second)
+		n.send(update4("+10.0.0.0/8", "+10.1.0.0/16"))
+		time.Sleep(4 * time.Second)
+		sp.want("route 192.0.2.10 +10.0.0.0/8 +10.1.0.0/16")
+		time.Sleep(3 * time.Second)
+		sp.want("route 192.0.2.10 stale-sweep inferred -10.2.0.0/16/c/s", "route 192.0.2.10 stale-sweep inferred -2001:db8:1::/48/c/s",
+			"refresh 192.0.2.10 stale-sweep inferred ipv4-unicast end", "refresh 192.0.2.10 stale-sweep inferred ipv6-unicast end")
+		time.Sleep(time.Hour)
+		sp.want()
+	})
+}
+
 // TestRestartWithoutEndOfRIB: a cap sweeps what a neighbour forgot to end.
 func TestRestartWithoutEndOfRIB(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
@@ -193,8 +217,9 @@ func TestRestartWithoutEndOfRIB(t *testing.T) {
 		n.lost()
 		n.up()
 		n.send(update4("+10.0.0.0/8"), eorOf(bgp.IPv6Unicast))
+		time.Sleep(10 * time.Second)
 		sp.rec.take()
-		time.Sleep(3*minute - 2*time.Second)
+		time.Sleep(3*minute - 12*time.Second)
 		sp.want()
 		time.Sleep(4 * time.Second)
 		sp.want("route 192.0.2.10 stale-sweep inferred -10.1.0.0/16/c/s -10.2.0.0/16/c/s", "refresh 192.0.2.10 stale-sweep inferred ipv4-unicast end")
@@ -325,7 +350,7 @@ func TestRestartOfManyRoutes(t *testing.T) {
 		{"refresh", func(n *fakeNeighbour) {
 			n.up()
 			n.send(eorOf(bgp.IPv4Unicast), update4("+10.0.0.0/24"), refreshOf(bgp.IPv4Unicast, 1), update4("+10.0.1.0/24"), refreshOf(bgp.IPv4Unicast, 2))
-		}, 1, false},
+		}, 1, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
@@ -346,6 +371,7 @@ func TestRestartOfManyRoutes(t *testing.T) {
 				time.Sleep(minute)
 				if n.recv.(*bgpSession).nb.session != nil {
 					n.send(eorOf(bgp.IPv6Unicast))
+					time.Sleep(minute)
 				}
 				if got := sp.rib(); len(got) != c.left {
 					t.Errorf("%d routes left, want %d", len(got), c.left)

@@ -130,8 +130,9 @@ func (r *router) sweepSession(nb *neighbour, v *view, now time.Time) {
 		if quiet && (capped || !nb.rules.graceful) {
 			st.synced(SyncQuiet, now)
 		}
+		hinted := st.stale == resync && st.eor && !st.garbled && quiet
 		switch {
-		case st.stale != resync && st.stale != refreshing || now.Before(st.until):
+		case st.stale != resync && st.stale != refreshing, now.Before(st.until) && !hinted:
 			continue
 		case st.stale == refreshing:
 			if !r.lateRefresh(v, st, event.At(now)) {
