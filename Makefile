@@ -46,7 +46,7 @@ golden-check: ## fail when `make golden` would change a golden file
 
 .PHONY: test-integration
 test-integration: ## tests against real BGP speakers, PostgreSQL, Apache Kafka and checkers
-	$(GO) test -tags integration -count=1 -p 1 -timeout 20m ./internal/integration/... ./sinks/postgres/... ./sinks/kafka/...
+	$(GO) test -tags integration -count=1 -p 1 -parallel 6 -timeout 20m ./internal/integration/... ./sinks/postgres/... ./sinks/kafka/...
 
 .PHONY: drill
 drill: ## order, completeness and crash drills of the real binary (RIBTAP_DRILL=full: the large ones)

@@ -179,6 +179,12 @@ func (r *Bird3) table(args ...string) (Table, error) {
 		}
 		return nil, fmt.Errorf("%w: %s", err, clip(out, 200))
 	}
+	return birdTable(out), nil
+}
+
+// birdTable reads what `show route all` wrote; of several routes of a network the
+// last one.
+func birdTable(out string) Table {
 	t := Table{}
 	network := ""
 	for line := range strings.Lines(out) {
@@ -206,10 +212,12 @@ func (r *Bird3) table(args ...string) (Table, error) {
 			a.Communities = birdCommunities(m[2])
 		case "large_community":
 			a.Large = birdCommunities(m[2])
+		case "ext_community":
+			a.Ext = birdCommunities(m[2])
 		}
 		t[network] = a
 	}
-	return t, nil
+	return t
 }
 
 // birdCommunities turns (1,2) (3,4) into 1:2 3:4.

@@ -14,7 +14,7 @@ import (
 type Attrs struct {
 	Origin, ASPath, NextHop string
 	MED                     string // empty for none
-	Communities, Large      string
+	Communities, Large, Ext string
 }
 
 // Table is a set of routes by prefix.
@@ -59,7 +59,7 @@ func (t Table) behind(as uint32) Table {
 func (t Table) basic() Table {
 	out := Table{}
 	for p, a := range t {
-		a.Communities, a.Large = "", ""
+		a.Communities, a.Large, a.Ext = "", "", ""
 		out[p] = a
 	}
 	return out
@@ -90,6 +90,7 @@ type feedRoute struct {
 	med         uint32
 	communities []string
 	large       []string
+	ext         []string // extended communities; none unless a test adds them
 }
 
 // Feed is what a feeder announces: every four prefixes have attributes of
@@ -151,6 +152,9 @@ func (f *Feed) bird(v6 bool) string {
 		for _, c := range r.large {
 			fmt.Fprintf(&b, " bgp_large_community.add((%s));", strings.ReplaceAll(c, ":", ","))
 		}
+		for _, c := range r.ext {
+			fmt.Fprintf(&b, " bgp_ext_community.add((%s));", strings.ReplaceAll(c, ":", ","))
+		}
 		b.WriteString(" };\n")
 	}
 	return b.String()
@@ -176,6 +180,7 @@ func (f *Feed) Table(v6 bool, as uint32) Table {
 		out[r.prefix.String()] = Attrs{
 			Origin: r.origin, ASPath: strings.Join(path, " "), NextHop: nextHop.String(), MED: fmt.Sprint(r.med),
 			Communities: sorted(strings.Join(r.communities, " ")), Large: sorted(strings.Join(r.large, " ")),
+			Ext: sorted(strings.Join(r.ext, " ")),
 		}
 	}
 	return out

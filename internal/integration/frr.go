@@ -173,13 +173,17 @@ func (f *FRR) Received(family, neighbor string) (Table, error) {
 	}
 	t := Table{}
 	for prefix, r := range answer.ReceivedRoutes {
-		a := Attrs{ASPath: r.Path, NextHop: r.NextHop + r.NextHopGlobal, Origin: map[string]string{"i": "IGP", "e": "EGP", "?": "INCOMPLETE"}[r.OriginCode] + strings.ToUpper(r.Origin)}
-		if r.Metric != nil {
-			a.MED = fmt.Sprint(*r.Metric)
-		}
-		t[prefix] = a
+		t[prefix] = r.attrs()
 	}
 	return t, nil
+}
+
+func (r *frrRoute) attrs() Attrs {
+	a := Attrs{ASPath: r.Path, NextHop: r.NextHop + r.NextHopGlobal, Origin: map[string]string{"i": "IGP", "e": "EGP", "?": "INCOMPLETE"}[r.OriginCode] + strings.ToUpper(r.Origin)}
+	if r.Metric != nil {
+		a.MED = fmt.Sprint(*r.Metric)
+	}
+	return a
 }
 
 // frrPath is one path of `show bgp … json detail`.
@@ -195,6 +199,9 @@ type frrPath struct {
 	LargeCommunity struct {
 		List []string `json:"list"`
 	} `json:"largeCommunity"`
+	ExtCommunity struct {
+		String string `json:"string"` // RT:65000:1
+	} `json:"extendedCommunity"`
 	BestPath struct {
 		Overall bool `json:"overall"`
 	} `json:"bestpath"`
@@ -211,6 +218,7 @@ func (p *frrPath) attrs() Attrs {
 	a := Attrs{
 		Origin: strings.ToUpper(p.Origin), ASPath: p.ASPath.String,
 		Communities: sorted(strings.Join(p.Community.List, " ")), Large: sorted(strings.Join(p.LargeCommunity.List, " ")),
+		Ext: sorted(strings.ToLower(p.ExtCommunity.String)),
 	}
 	if a.ASPath == "Local" {
 		a.ASPath = ""

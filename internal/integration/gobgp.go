@@ -143,6 +143,16 @@ func (ga *gobgpAttr) put(a *Attrs) error {
 			list = append(list, fmt.Sprintf("%d:%d", c>>16, c&0xffff))
 		}
 		a.Communities = sorted(strings.Join(list, " "))
+	case 16: // EXTENDED COMMUNITIES, here with route targets alone
+		var list []struct{ Value string }
+		if err := json.Unmarshal(ga.Value, &list); err != nil {
+			return err
+		}
+		var words []string
+		for _, c := range list {
+			words = append(words, "rt:"+c.Value)
+		}
+		a.Ext = sorted(strings.Join(words, " "))
 	case 32: // LARGE_COMMUNITY
 		var list []struct{ ASN, LocalData1, LocalData2 uint32 }
 		if err := json.Unmarshal(ga.Value, &list); err != nil {

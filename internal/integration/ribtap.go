@@ -47,6 +47,7 @@ type Ribtap struct {
 	host    string
 	bmpPort int
 	http    string
+	quiet   string // bmp.sweep_quiet
 	proc    *Proc
 }
 
@@ -62,16 +63,21 @@ func (l *Lab) StartRibtap(more string) *Ribtap {
 // NewRibtap makes a collector's configuration and does not start it.
 func (l *Lab) NewRibtap(name, more string) *Ribtap {
 	l.t.Helper()
-	r := &Ribtap{l: l, name: name, host: "127.0.0.1"}
+	r := &Ribtap{l: l, name: name, host: "127.0.0.1", quiet: "2s"}
 	r.bmpPort = l.freePort(r.host)
 	r.http = fmt.Sprintf("127.0.0.1:%d", l.freePort(r.host))
-	l.write(name+".yaml", fmt.Sprintf(`collector: {name: lab}
+	r.configure(more)
+	return r
+}
+
+// configure writes the configuration.
+func (r *Ribtap) configure(more string) {
+	r.l.write(r.name+".yaml", fmt.Sprintf(`collector: {name: lab}
 http: {listen: "%s"}
 bmp:
   listen: ["127.0.0.1:%d"]
-  sweep_quiet: 2s
-%s`, r.http, r.bmpPort, more))
-	return r
+  sweep_quiet: %s
+%s`, r.http, r.bmpPort, r.quiet, more))
 }
 
 func (r *Ribtap) dataDir() string { return r.l.path(r.name + ".data") }
@@ -132,6 +138,7 @@ type Route struct {
 	Prefix           string   `json:"prefix"`
 	RD               string   `json:"rd"`
 	Labels           string   `json:"labels"`
+	PathID           *uint32  `json:"path_id"`
 	Since            string   `json:"since"`
 	Action           string   `json:"action"`
 	Cause            string   `json:"cause"`
@@ -150,6 +157,7 @@ func (r *Route) attrs() Attrs {
 	a := Attrs{
 		Origin: strings.ToUpper(r.Origin), ASPath: r.ASPath, NextHop: r.NextHop,
 		Communities: sorted(r.Communities), Large: sorted(r.LargeCommunities),
+		Ext: sorted(r.ExtCommunities),
 	}
 	if r.MED != nil {
 		a.MED = fmt.Sprint(*r.MED)
