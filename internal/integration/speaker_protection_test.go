@@ -33,6 +33,12 @@ func TestSpeakerMD5(t *testing.T) {
 	wrongP, noneP, unknownP := keyed("badkey", 65023, 127, 2), keyed("nokey", 65024, 128, 2), keyed("unasked", 65025, 129, 2)
 	wrongP.password = "another"
 	noneP.password = ""
+	// The same of other daemons.
+	frrWrong, gobgpWrong, exaWrong := keyed("badfrr", 65033, 131, 2), keyed("badgobgp", 65041, 132, 2), keyed("badexa", 65051, 133, 2)
+	frrNone, gobgpNone := keyed("openfrr", 65034, 134, 2), keyed("opengobgp", 65042, 135, 2)
+	frrWrong.password, gobgpWrong.password, exaWrong.password = "another", "another", "another"
+	frrNone.password, gobgpNone.password = "", ""
+	others := []*peering{frrWrong, gobgpWrong, exaWrong, frrNone, gobgpNone}
 	unknownP.ribtap = nil
 	// rangeP is let in by the key and the entry of a range.
 	rangeP := keyed("within", 65026, 130, 8)
@@ -42,6 +48,7 @@ func TestSpeakerMD5(t *testing.T) {
 	rangeEntry.name, rangeEntry.addr = "range", "127.17.0.0/24"
 	birdP.ribtap = append(birdP.ribtap, "hold_time: 9s")
 	all := []*peering{birdP, frrP, gobgpP, exaP, openP, frr6P, calledP, wrongP, noneP, unknownP, &rangeEntry}
+	all = append(all, others...)
 	rt := l.StartSpeaker("", all...)
 	rangeP.rt, rangeP.to = rangeEntry.rt, rangeEntry.to
 	dropped := func() map[string]float64 {
@@ -66,6 +73,11 @@ func TestSpeakerMD5(t *testing.T) {
 	for _, p := range []*peering{wrongP, noneP, unknownP} {
 		l.StartBirdSpeaker(bird2, p, birdMore{})
 	}
+	l.StartFRRSpeaker(installed, frrWrong, frrMore{})
+	l.StartFRRSpeaker(installed, frrNone, frrMore{})
+	l.StartGoBGPSpeaker(installed, gobgpWrong)
+	l.StartGoBGPSpeaker(installed, gobgpNone)
+	l.StartExaBGP(exaWrong)
 	l.Run("right", func(*testing.T) {
 		for _, c := range daemons {
 			l.Run(c.name, func(*testing.T) { l.await(c.name+" to agree", 40*time.Second, c.agrees) })
@@ -82,7 +94,7 @@ func TestSpeakerMD5(t *testing.T) {
 			}
 			return errors.Join(errs...)
 		})
-		for _, p := range []*peering{wrongP, noneP, unknownP} {
+		for _, p := range append([]*peering{wrongP, noneP, unknownP}, others...) {
 			if s := must(rt.session(p.name))(t); s.Connections != 0 || s.State != "active" {
 				t.Errorf("%s is %s after %d connections, want active after none", p.name, s.State, s.Connections)
 			}
@@ -90,8 +102,15 @@ func TestSpeakerMD5(t *testing.T) {
 	})
 	l.Run("keys change", func(t *testing.T) {
 		since := rt.settle()
-		// The one that was wrong is right now; bird's own is another than ribtap's.
-		wrongP.ribtap[0] = "password: " + wrongP.password
+		// Those that were wrong are right now; bird's own is another than ribtap's.
+		var righted []string
+		for _, p := range append([]*peering{wrongP}, others...) {
+			p.ribtap = nil
+			if p.password != "" {
+				p.ribtap = []string{"password: " + p.password}
+			}
+			righted = append(righted, p.name)
+		}
 		birdP.ribtap[0] = "password: changed"
 		rt.Reconfigure("", all...)
 		l.await("the reload", 10*time.Second, func() error { return rt.logHas("configuration reloaded") })
@@ -109,6 +128,8 @@ func TestSpeakerMD5(t *testing.T) {
 		})
 		rt.awaitRoutes("BIRD's routes", 20*time.Second, birdP.wanted()...)
 		rt.awaitRoutes("routes from who had the wrong key", 20*time.Second, wrongP.wanted()...)
+		// They had been trying all the time.
+		l.await("the others that had a wrong key, or none", 60*time.Second, func() error { return rt.established(righted...) })
 		for _, c := range daemons {
 			if events := must(rt.peerEvents(c.addr, since.sequence))(t); len(events) != 0 {
 				t.Errorf("%s, whose key is the same, had %+v", c.name, events)
