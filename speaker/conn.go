@@ -68,6 +68,7 @@ func (c *conn) age() time.Duration { return time.Since(c.up) }
 const (
 	lastWriteTime = time.Second
 	drainTime     = time.Second
+	drainPoll     = 20 * time.Millisecond // between looks at the reader
 )
 
 // finish waits until what was queued, with a NOTIFICATION at its end, is on its
@@ -101,14 +102,12 @@ func drain(nc net.Conn) {
 	}
 	// Not by a read deadline: the reader may still be about to change it.
 	defer time.AfterFunc(drainTime, func() { _ = nc.Close() }).Stop()
-	_ = nc.SetReadDeadline(time.Time{})
 	var buf [4096]byte
 	for {
-		_, err := nc.Read(buf[:])
-		switch {
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			_ = nc.SetReadDeadline(time.Time{})
-		case err != nil:
+		// The reader may have begun another read when the connection was dropped:
+		// it must find out, too.
+		_ = nc.SetReadDeadline(time.Now().Add(drainPoll))
+		if _, err := nc.Read(buf[:]); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 			return
 		}
 	}
