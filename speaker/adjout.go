@@ -23,8 +23,7 @@ const (
 
 var leftNames = [leftCount]string{"", "family", "next-hop", "too-large", "duplicate", "beacon", "invalid"}
 
-// String returns the reason as a metric label: family, next-hop, too-large,
-// duplicate, beacon or invalid.
+// String returns family, next-hop, too-large, duplicate, beacon or invalid.
 func (l leftOut) String() string { return leftNames[l] }
 
 // adjOut is the Adj-RIB-Out of one session (RFC 4271 §3.2): what the neighbour
@@ -34,7 +33,7 @@ func (l leftOut) String() string { return leftNames[l] }
 // it that the peer's Announce does not list (RFC 8212), but for the default route
 // target membership where RTC was negotiated (RFC 4684 §5).
 //
-// One goroutine uses it, but for stats and notSent. It is bounded by the lists: one
+// One goroutine uses it, but for stats. It is bounded by the lists: one
 // entry for each route that is announced or still to be withdrawn.
 type adjOut struct {
 	encoder  attrEncoder
@@ -59,6 +58,18 @@ type adjOut struct {
 
 // leftCounts are announcements by why they are not sent.
 type leftCounts [leftCount]uint64
+
+func (l *leftCounts) byReason() (m map[string]uint64) {
+	for why, n := range l {
+		if n > 0 {
+			if m == nil {
+				m = map[string]uint64{}
+			}
+			m[leftOut(why).String()] = n
+		}
+	}
+	return m
+}
 
 // familyOut is the Adj-RIB-Out of one family.
 type familyOut struct {
@@ -164,13 +175,7 @@ func (a *adjOut) show() {
 func (a *adjOut) stats() exportStats {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.shown
-}
-
-// notSent returns how many announcements of the list are not sent; any goroutine
-// may call it.
-func (a *adjOut) notSent() leftCounts {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.left
+	x := a.shown
+	x.left = a.left
+	return x
 }

@@ -1,7 +1,6 @@
 package speaker
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/ribtap/ribtap/bgp"
@@ -98,8 +97,6 @@ var timerEvents = [timerCount]fsmEvent{
 	timerSendHold:     evSendHoldExpires,
 }
 
-var timerNames = [timerCount]string{"connect-retry", "hold", "keepalive", "delay-open", "idle-hold", "send-hold"}
-
 // deed is what an action does.
 type deed uint8
 
@@ -120,37 +117,4 @@ type action struct {
 	timer timer
 	after time.Duration // of doStart; 0 with timerIdleHold: as long as the dialler sees fit
 	say   bgp.Notification
-}
-
-func dataText(data []byte) string {
-	if len(data) == 0 {
-		return ""
-	}
-	return fmt.Sprintf("+%x", data)
-}
-
-// String returns the action in the words of the transition tests.
-func (a action) String() string {
-	switch a.do {
-	case doDial:
-		return "dial"
-	case doOpen:
-		return "OPEN"
-	case doKeepalive:
-		return "KEEPALIVE"
-	case doNotify:
-		return fmt.Sprintf("%d/%d%s", a.say.Code, a.say.Subcode, dataText(a.say.Data))
-	case doClose:
-		return "close"
-	case doStart:
-		if a.after == 0 {
-			return "start " + timerNames[a.timer]
-		}
-		return "start " + timerNames[a.timer] + " " + a.after.String()
-	case doStop:
-		return "stop " + timerNames[a.timer]
-	case doEstablished:
-		return "established"
-	}
-	return "?"
 }

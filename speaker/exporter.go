@@ -29,6 +29,7 @@ type exporter interface {
 type exportStats struct {
 	advertised, withdrawn uint64
 	calculation           time.Duration
+	left                  leftCounts
 }
 
 // newExporter is what each session gets.

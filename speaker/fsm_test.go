@@ -301,3 +301,38 @@ func TestFSMPromises(t *testing.T) {
 		}
 	}
 }
+
+var timerNames = [timerCount]string{"connect-retry", "hold", "keepalive", "delay-open", "idle-hold", "send-hold"}
+
+func dataText(data []byte) string {
+	if len(data) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("+%x", data)
+}
+
+// String returns the action in the words of the transition tests.
+func (a action) String() string {
+	switch a.do {
+	case doDial:
+		return "dial"
+	case doOpen:
+		return "OPEN"
+	case doKeepalive:
+		return "KEEPALIVE"
+	case doNotify:
+		return fmt.Sprintf("%d/%d%s", a.say.Code, a.say.Subcode, dataText(a.say.Data))
+	case doClose:
+		return "close"
+	case doStart:
+		if a.after == 0 {
+			return "start " + timerNames[a.timer]
+		}
+		return "start " + timerNames[a.timer] + " " + a.after.String()
+	case doStop:
+		return "stop " + timerNames[a.timer]
+	case doEstablished:
+		return "established"
+	}
+	return "?"
+}

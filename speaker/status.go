@@ -74,5 +74,8 @@ type PeerStatus struct {
 	// many were taken back; Calculation is how long the last difference took.
 	Advertised, Withdrawn uint64
 	Calculation           time.Duration
-	Drain                 bool
+	// NotSent counts what is in Announce and is not sent in this session, by why:
+	// family, next-hop, too-large, duplicate, beacon or invalid; nil for nothing.
+	NotSent map[string]uint64
+	Drain   bool
 }

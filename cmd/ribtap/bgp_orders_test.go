@@ -126,6 +126,9 @@ func TestBeaconAndDrain(t *testing.T) {
 	two := startNeighbour(t, d, 2)
 	d.waitRoutes(t, "two", 0)
 	ribtap(t, "announce", "192.0.2.0/24", "--peer", "two", "--url", d.http).must(t, exitOK)
+	// An IPv6 prefix without a next hop has none in a session over IPv4.
+	ribtap(t, "announce", "2001:db8:1::/48", "--peer", "two", "--url", d.http).must(t, exitOK)
+	eventually(t, "what is not sent", func() bool { return d.peer(t, "two").NotSent["next-hop"] == 1 })
 	ribtap(t, "announce", "198.51.100.0/24", "--peer", "two", "--beacon", "1s/1s", "--url", d.http).must(t, exitOK)
 	for range 2 {
 		eventually(t, "the beacon", func() bool { return two.route("198.51.100.0/24") != "" })

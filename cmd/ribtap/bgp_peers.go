@@ -41,14 +41,16 @@ type livePeer struct {
 	LastError   *string    `json:"last_error"`
 	LastErrorAt *time.Time `json:"last_error_at"`
 
-	Families        []string     `json:"families"`
-	FamilyStates    []familyLive `json:"family_states"`
-	Routes          *int         `json:"routes"`
-	Stale           *int         `json:"stale_routes"`
-	Advertised      *uint64      `json:"advertised_routes"`
-	Withdrawn       *uint64      `json:"withdrawn_routes"`
-	CalculationMS   *float64     `json:"update_calculation_ms"`
-	GracefulDrained *bool        `json:"drain"`
+	Families      []string     `json:"families"`
+	FamilyStates  []familyLive `json:"family_states"`
+	Routes        *int         `json:"routes"`
+	Stale         *int         `json:"stale_routes"`
+	Advertised    *uint64      `json:"advertised_routes"`
+	Withdrawn     *uint64      `json:"withdrawn_routes"`
+	CalculationMS *float64     `json:"update_calculation_ms"`
+	// NotSent is what is announced and cannot be sent in this session, by why.
+	NotSent         map[string]uint64 `json:"not_sent"`
+	GracefulDrained *bool             `json:"drain"`
 }
 
 // messageCounts are messages by type.
@@ -139,6 +141,7 @@ func newLivePeer(p *speaker.PeerStatus) livePeerRow {
 		l.Received, l.Sent = new(messageCounts(p.Received)), new(messageCounts(p.Sent))
 		l.Attempts, l.Connections, l.Sessions = &p.Attempts, &p.Connections, &p.Sessions
 		l.Advertised, l.Withdrawn = &p.Advertised, &p.Withdrawn
+		l.NotSent = p.NotSent
 		l.CalculationMS = new(float64(p.Calculation) / float64(time.Millisecond))
 	}
 	l.LastError, l.LastErrorAt = nonZero(p.LastError), utc(p.LastErrorAt)

@@ -51,6 +51,7 @@ var livePeersTable = []column{
 	{"STALE", "stale_routes", wide},
 	{"ADVERTISED", "advertised_routes", narrow},
 	{"WITHDRAWN", "withdrawn_routes", wide},
+	{"NOT SENT", "not_sent", wide},
 	{"CALCULATION MS", "update_calculation_ms", wide},
 	{"DRAIN", "drain", wide},
 	{"SENT CAPABILITIES", "sent_capabilities", wide},
