@@ -3,48 +3,16 @@
 package drill
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
-	"math/big"
-	"net"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/ribtap/ribtap/sinks/kafka/kafkatest"
 	"github.com/ribtap/ribtap/sinks/postgres/postgrestest"
 )
-
-// certificate is one for 127.0.0.1 that is its own authority, with its key.
-func certificate(t *testing.T) (cert, key []byte) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "store"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})
-}
 
 // file writes a file that goes away with the test.
 func file(t *testing.T, content []byte) (path string) {
@@ -60,7 +28,7 @@ func file(t *testing.T, content []byte) (path string) {
 // not verify, or without TLS, is not written to until it has a right one again.
 func TestPostgresCertificate(t *testing.T) {
 	server := postgrestest.StartServer(t)
-	cert, key := certificate(t)
+	cert, key := kafkatest.Certificate(t)
 	port := server.ServeTLS(t, cert, key)
 	dsn := server.Database(t)
 	u, err := url.Parse(dsn)
@@ -72,7 +40,7 @@ func TestPostgresCertificate(t *testing.T) {
 	p := newPatient(t, "RIBTAP_SINKS_POSTGRES_DSN="+u.String())
 	p.settle(p.sent, limit)
 
-	otherCert, otherKey := certificate(t)
+	otherCert, otherKey := kafkatest.Certificate(t)
 	server.ServeTLS(t, otherCert, otherKey)
 	p.speak(500)
 	p.ails("postgres", "tls", u.Host, "TLS: x509: certificate signed by unknown authority", "check sslmode, sslrootcert and the server's certificate")
@@ -89,8 +57,8 @@ func TestKafkaCertificate(t *testing.T) {
 		t.Fatal(err)
 	}
 	addr := fmt.Sprintf("127.0.0.1:%d", port)
-	cert, key := certificate(t)
-	otherCert, otherKey := certificate(t)
+	cert, key := kafkatest.Certificate(t)
+	otherCert, otherKey := kafkatest.Certificate(t)
 	right, wrong := slices.Concat(key, cert), slices.Concat(otherKey, otherCert)
 	store := file(t, right)
 	broker := kafkatest.Own(t, quickly(map[string]string{

@@ -3,18 +3,11 @@
 package kafka
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/big"
-	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,34 +15,14 @@ import (
 	"github.com/ribtap/ribtap/sinks/kafka/kafkatest"
 )
 
-// certificate writes a PEM file with a certificate for 127.0.0.1 and its key,
-// and one with the certificate alone, which is its own authority.
+// certificate writes a PEM file with a certificate for 127.0.0.1 and its key, and
+// one with the certificate alone, which is its own authority.
 func certificate(t *testing.T) (both, public string) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "broker"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	cert, key := kafkatest.Certificate(t)
 	dir := t.TempDir()
 	both, public = filepath.Join(dir, "both.pem"), filepath.Join(dir, "public.pem")
-	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	if err := os.WriteFile(both, append(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}), cert...), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(public, cert, 0o600); err != nil {
+	if err := errors.Join(os.WriteFile(both, slices.Concat(key, cert), 0o600), os.WriteFile(public, cert, 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	return both, public
