@@ -12,6 +12,10 @@ VERSION   := $(shell git describe --tags --always --dirty 2>/dev/null || echo un
 LDFLAGS   := -s -w -X main.version=$(VERSION)
 
 export CGO_ENABLED ?= 0
+# Beside the tool and not in the home folder: that cache holds findings of
+# other checkouts by path, and a checkout that is gone cannot be asked for its
+# nolint comments.
+export GOLANGCI_LINT_CACHE ?= $(CURDIR)/bin/lint-cache
 
 .PHONY: help
 help: ## list the targets
