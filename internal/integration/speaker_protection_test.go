@@ -187,6 +187,66 @@ func TestSpeakerGTSM(t *testing.T) {
 	rt.Stop()
 }
 
+// TestSpeakerGTSMFar has daemons dial that do not send with a TTL of 255: no octet
+// of theirs is read (RFC 5082 §3). When ribtap asks for it no more they come in.
+func TestSpeakerGTSMFar(t *testing.T) {
+	t.Parallel()
+	l := NewLab(t)
+	far := func(name string, asn uint32, net byte, n int) *peering {
+		p := l.newPeering(name, asn, NewFeed(net, n, n).targeted())
+		p.ribtap = []string{"ttl_security: true"}
+		return p
+	}
+	birdP, frrP, gobgpP := far("bird2", 65020, 160, 8), far("frr84", 65030, 161, 8), far("gobgp", 65040, 162, 2)
+	exaP, openP := far("exabgp", 65050, 163, 8), far("openbgpd", 65060, 164, 8)
+	openP.feed.ofOpenBGPD(openP)
+	all := []*peering{birdP, frrP, gobgpP, exaP, openP}
+	rt := l.StartSpeaker("", all...)
+	// With the check for a connected neighbour off, FRR sends with a TTL of 1.
+	near := []string{"no neighbor 127.0.0.1 ebgp-multihop", "neighbor 127.0.0.1 disable-connected-check"}
+	daemons := []struct {
+		contestant
+		ttl int
+	}{
+		{contestant{openP, l.StartOpenBGPD(openP, "")}, 2},
+		{contestant{gobgpP, l.StartGoBGPSpeaker(installed, gobgpP)}, 2},
+		{contestant{exaP, l.StartExaBGP(exaP)}, 64},
+		{contestant{birdP, l.StartBirdSpeaker(bird2, birdP, birdMore{session: "multihop 64;"})}, 64},
+		{contestant{frrP, l.StartFRRSpeaker(installed, frrP, frrMore{router: near})}, 1},
+	}
+	for _, c := range daemons {
+		l.Run("refused "+c.name, func(t *testing.T) {
+			l.await("the refusal of "+c.name, 40*time.Second, func() error {
+				return rt.logHas("connection refused", "peer="+c.name+" ", fmt.Sprintf("came with TTL %d, below 255", c.ttl))
+			})
+			if s := must(rt.session(c.name))(t); s.Connections != 0 || s.Sessions != 0 || s.State != "active" {
+				t.Errorf("%s is %s after %d connections, want active after none", c.name, s.State, s.Connections)
+			}
+		})
+	}
+	l.Run("nothing read", func(t *testing.T) {
+		if n := must(rt.metric(`ribtap_bgp_refused_total{reason="protection"}`))(t); n < float64(len(daemons)) {
+			t.Errorf("%v connections refused for their TTL, want one of each daemon", n)
+		}
+		for _, direction := range []string{"received", "sent"} {
+			for typ := bgp.MessageOpen; typ <= bgp.MessageRouteRefresh; typ++ {
+				name := fmt.Sprintf("ribtap_bgp_messages_total{direction=%q,type=%q}", direction, bgp.MessageName(typ))
+				if n := must(rt.metric(name))(t); n != 0 {
+					t.Errorf("%s is %v", name, n)
+				}
+			}
+		}
+	})
+	for _, p := range all {
+		p.ribtap = nil
+	}
+	rt.reload(all...)
+	for _, c := range daemons {
+		l.Run("let in "+c.name, func(*testing.T) { l.await(c.name+" to agree", 40*time.Second, c.agrees) })
+	}
+	rt.Stop()
+}
+
 // dialAndOpen dials ribtap from the peer's address with this machine's TTL, sends
 // an OPEN and a KEEPALIVE, and returns what came back before ribtap closed.
 func dialAndOpen(t *testing.T, p *peering) []byte {
