@@ -33,6 +33,7 @@ const (
 	ruleTLV8                       // type[1] length[2] value…, length of the value alone (RFC 8669 §3)
 	ruleAIGP                       // type[1] length[2] value…, length of the whole (RFC 7311 §3)
 	ruleTLV16                      // type[2] length[2] value… (RFC 9552 §5.3)
+	ruleAttrSet                    // AS number[4], then path attributes (RFC 7606 §7.16)
 	ruleMPReach                    // RFC 7606 §7.11
 	ruleMPUnreach                  // RFC 7606 §7.12
 )
@@ -101,7 +102,7 @@ var attrRows = [256]attrRow{
 	38:                 {rule: ruleOpaque},
 	39:                 {rule: ruleOpaque},
 	AttrPrefixSID:      {flags: transitive, rule: ruleTLV8, value: discard, flag: taw},
-	AttrAttrSet:        {rule: ruleOpaque},
+	AttrAttrSet:        {flags: transitive, rule: ruleAttrSet, value: taw, flag: taw},
 	129:                {rule: ruleOpaque}, // deprecated, RFC 8093
 }
 

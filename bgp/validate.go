@@ -151,6 +151,10 @@ func (u *Update) checkAttr(flags, code uint8, value []byte, at int) {
 		if !checkTLVs(row.rule, value) {
 			u.attrFound(row.value, code, subOptionalAttribute, at, reasonAttrLength)
 		}
+	case ruleAttrSet:
+		if !checkAttrSet(value) {
+			u.attrFound(row.value, code, subOptionalAttribute, at, reasonAttrLength)
+		}
 	case ruleMPReach:
 		u.readMPReach(value, at)
 	case ruleMPUnreach:
@@ -259,6 +263,16 @@ func checkTLVs(rule attrRule, value []byte) bool {
 		}
 	}
 	return c.OK()
+}
+
+// checkAttrSet reports whether an AS number and path attributes fill the value
+// exactly (RFC 6368 §5). What the attributes hold is another AS's matter.
+func checkAttrSet(value []byte) bool {
+	_, p := wire.NewPosition(value).Uint32()
+	for p.More() {
+		_, p = cutAttr(p)
+	}
+	return p.OK()
 }
 
 // readMPReach takes the NLRI field out of MP_REACH_NLRI (RFC 4760 §3).
