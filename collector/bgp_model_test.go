@@ -29,7 +29,8 @@ type modelNeighbour struct {
 	refresh bool
 	until   time.Time // kept ends
 	long    bool      // long-lived restart is settled
-	longEnd time.Time // and ends
+	longEnd time.Time // and ends; zero while its time does not run
+	overdue bool      // it ended in a session that had not said all
 }
 
 func (m *modelNeighbour) prefix() string { return fmt.Sprintf("10.0.%d.0/24", m.rng.IntN(30)) }
@@ -73,6 +74,7 @@ func (m *modelNeighbour) step() {
 		m.absent()
 		return
 	}
+	defer m.ranOut()
 	switch m.rng.IntN(20) {
 	case 0:
 		m.lose()
@@ -83,6 +85,7 @@ func (m *modelNeighbour) step() {
 	case 2:
 		m.send(eorOf(bgp.IPv4Unicast))
 		// One before any route is a hint, for a time that is longer than this test.
+		m.overdue = false
 		if m.eor = true; m.resync && !m.allStale() {
 			m.resync = false
 			m.sweep()
@@ -115,22 +118,38 @@ func (m *modelNeighbour) lose() {
 	if m.resync && !m.long {
 		m.sweep()
 	}
-	again := m.resync
 	m.lost()
 	m.refresh = false
 	m.mark()
+	if m.overdue {
+		clear(m.held)
+	}
 	if len(m.held) == 0 {
-		m.state = "down"
+		m.state, m.resync = "down", false
 		return
 	}
 	m.state = "kept"
 	m.until = time.Now().Add(60 * time.Second)
-	if !m.long {
-		m.longEnd = m.until
-	} else if !again || m.longEnd.IsZero() {
+	switch {
+	case m.resync && !m.longEnd.IsZero(): // it goes on
+		if m.longEnd.Before(m.until) {
+			m.until = m.longEnd
+		}
+	case m.long:
 		m.longEnd = m.until.Add(240 * time.Second)
+	default:
+		m.longEnd = m.until
 	}
 	m.resync = false
+}
+
+// ranOut is the end of the long-lived stale time in a session, unless End-of-RIB
+// was before it.
+func (m *modelNeighbour) ranOut() {
+	if m.state == "up" && m.resync && !m.longEnd.IsZero() && past(m.longEnd) {
+		m.resync, m.overdue = false, !m.eor
+		m.sweep()
+	}
 }
 
 // past reports whether the collector, which looks once a second, has seen t pass.
@@ -159,8 +178,11 @@ func (m *modelNeighbour) absent() {
 		if m.state == "kept" && (!preserved || wasLong && !m.long) {
 			clear(m.held)
 		}
-		m.state, m.eor, m.refresh = "up", false, false
+		m.state, m.eor, m.refresh, m.overdue = "up", false, false, false
 		m.resync = len(m.held) > 0
+		if !wasLong {
+			m.longEnd = time.Time{} // only the restart time was running
+		}
 	}
 }
 

@@ -30,18 +30,20 @@ type familyState struct {
 	stale  staleness
 	// until is when the state of the routes ends by itself.
 	until time.Time
-	// longUntil is when the long-lived stale time ends that began with the first
-	// of the losses without an End-of-RIB in between; zero without one.
+	// longUntil is when the long-lived stale time ends; zero without one. Once it
+	// has begun, only End-of-RIB stops it (RFC 9494 §4.2).
 	longUntil time.Time
 	// told is set while the stream was told that routes are stale.
 	told bool
 	// marked routes became stale when a refresh began, returned of them came again.
 	marked, returned int
 
-	// eor is set by the session's End-of-RIB.
-	eor    bool
-	sync   Sync
-	syncAt time.Time
+	// eor is set by the session's End-of-RIB, overdue when the long-lived stale time
+	// ended before it.
+	eor     bool
+	overdue bool
+	sync    Sync
+	syncAt  time.Time
 	// unsynced is set when something that the neighbour said is not in the RIB,
 	// missed when that was since the last BoRR; garbled when it could not be read.
 	unsynced, missed, garbled bool
@@ -121,6 +123,7 @@ func (nb *neighbour) family(f bgp.Family) *familyState {
 
 // begin forgets what held for the last session alone.
 func (st *familyState) begin() {
+	st.overdue = false
 	st.eor, st.unsynced, st.missed, st.garbled, st.warned = false, false, false, false, false
 	st.sync, st.syncAt = SyncNone, time.Time{}
 }

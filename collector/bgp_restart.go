@@ -167,19 +167,39 @@ func (s *bgpSession) keep(st *familyState, now event.Time) bool {
 	rules := &s.nb.rules
 	r := rules.family(st.family)
 	short, long := r.keeps(rules.time)
-	if short+long == 0 {
+	if short+long == 0 || st.overdue {
 		return false
 	}
 	for _, n := range s.v.spaces(st.family) {
 		s.v.adj.MarkStale(n.Space)
 	}
 	at := s.c.now()
-	if st.stale != resync || !r.long || st.longUntil.IsZero() {
-		st.longUntil = at.Add(short + long)
+	until := at.Add(short)
+	switch {
+	case st.stale == resync && !st.longUntil.IsZero():
+		until = later(at, earlier(until, st.longUntil)) // it goes on
+	case r.long:
+		st.longUntil = until.Add(long)
+	default:
+		st.longUntil = time.Time{}
 	}
-	st.stale, st.until, st.told = restarting, at.Add(short), true
-	s.v.tell(&s.b, st.family, bgp.RefreshBegin, s.nb.cause, staleText("restart time", short), now)
+	st.stale, st.until, st.told = restarting, until, true
+	s.v.tell(&s.b, st.family, bgp.RefreshBegin, s.nb.cause, staleText("restart time", until.Sub(at)), now)
 	return true
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
 }
 
 func staleText(what string, d time.Duration) string {
@@ -237,7 +257,7 @@ func (s *bgpSession) resume(ctx context.Context, rules restartRules, now event.T
 			swept.only = swept.only.With(st.family)
 			st.end()
 		default:
-			st.stale, st.until = resync, s.c.now().Add(s.c.cfg.SweepCap)
+			st.resync(s.c.now().Add(s.c.cfg.SweepCap))
 		}
 	}
 	nb.families = slices.DeleteFunc(nb.families, func(st *familyState) bool { return !slices.Contains(s.of.Families, st.family) })
@@ -248,6 +268,17 @@ func (s *bgpSession) resume(ctx context.Context, rules restartRules, now event.T
 	return s.end(ctx, swept, now)
 }
 
+// resync says that the neighbour is there again and has until then to say what it
+// still has; or until the end of the long-lived stale time if that has begun.
+func (st *familyState) resync(until time.Time) {
+	if st.stale != longLived {
+		st.longUntil = time.Time{}
+	} else {
+		until = earlier(until, st.longUntil)
+	}
+	st.stale, st.until = resync, until
+}
+
 // endOfRIB is the End-of-RIB of a family: what did not come again is gone. But when
 // nothing came again at all, it is a hint: FRR sends it before its routes while its
 // policy is not there yet. Then the sweep waits for a quiet while.
@@ -256,7 +287,7 @@ func (s *bgpSession) endOfRIB(f bgp.Family, now event.Time) error {
 		return nil
 	}
 	st := s.nb.family(f)
-	st.eor = true
+	st.eor, st.overdue = true, false
 	st.synced(SyncEOR, now.Std())
 	defer s.nb.publish(s.p, s.v)
 	if st.stale != resync || st.garbled {

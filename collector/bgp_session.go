@@ -265,10 +265,13 @@ func (s *bgpSession) update(msg []byte, now event.Time) *speaker.Fault {
 	s.admit.begin()
 	s.c.route(s.v, s.cl, e, &s.w, &s.b)
 	if e.Flags&event.FlagDropped != 0 {
-		return s.broken(&s.w.update)
+		return s.broken(&s.w.update, msg)
 	}
 	if s.leaked(&s.w.update) {
 		e.Flags |= event.FlagOTCLeak
+	}
+	if s.looped(&s.w.update) {
+		e.Flags |= event.FlagClusterLoop
 	}
 	if f, ok := s.w.update.EndOfRIB(); ok {
 		s.fail(s.endOfRIB(f, now))
@@ -279,17 +282,12 @@ func (s *bgpSession) update(msg []byte, now event.Time) *speaker.Fault {
 
 // broken is an UPDATE that cannot be read: the end of the session, or of our
 // trust in the families that it may have been about.
-func (s *bgpSession) broken(u *bgp.Update) *speaker.Fault {
+func (s *bgpSession) broken(u *bgp.Update, msg []byte) *speaker.Fault {
 	if s.c.cfg.Speaker.Quarantine {
 		s.quarantine(u)
 		return nil
 	}
-	for _, f := range u.Findings() {
-		if f.Verdict == bgp.VerdictSessionReset {
-			return &speaker.Fault{Code: f.Code, Subcode: f.Subcode, Reason: f.Reason}
-		}
-	}
-	return &speaker.Fault{Code: bgp.ErrorUpdateMessage, Reason: "unreadable"}
+	return faultOf(u, msg)
 }
 
 // Down implements speaker.Receiver.

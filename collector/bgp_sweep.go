@@ -143,6 +143,7 @@ func (r *router) sweepSession(nb *neighbour, v *view, now time.Time) {
 			en.told = en.told.With(st.family)
 		}
 		en.only = en.only.With(st.family)
+		st.overdue = st.overdue || !st.eor && !st.longUntil.IsZero() && !now.Before(st.longUntil)
 		st.end()
 	}
 	if en.only != 0 {

@@ -180,6 +180,7 @@ const (
 	FlagSnapshot                      // KindRoute: an entry of an imported table
 	FlagRefused                       // KindRoute: the RIB did not take some of it, see MarkRefused
 	FlagOTCLeak                       // KindRoute: a route leak by its Only to Customer attribute (RFC 9234 §5)
+	FlagClusterLoop                   // KindRoute: a route reflector says that it was here before (RFC 4456 §8)
 )
 
 // Router is a monitored router in one transport session. It is immutable: a

@@ -165,7 +165,7 @@ func (enc *Encoder) appendPeer(dst []byte, p *Peer) []byte {
 // eventFlagNames are the names of Flags, by bit.
 var eventFlagNames = [...]string{
 	"inferred", "peer-unknown", "non-owner", "router-new", "trailing", "anomaly", "dropped", "snapshot",
-	"refused", "otc-leak",
+	"refused", "otc-leak", "cluster-loop",
 }
 
 // appendFlags joins the remarks about the event and those about its routes.

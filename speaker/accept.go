@@ -78,6 +78,8 @@ func (s *Speaker) admit(nc net.Conn) (reason string, subcode uint8) {
 	switch {
 	case nb == nil:
 		return refusedRange, bgp.CeaseConnectionRejected
+	case nb.holdLeft() > 0:
+		return refusedHeld, bgp.CeaseMaxPrefixes
 	case nb.live() >= maxConnections:
 		return refusedThird, bgp.CeaseConnectionRejected
 	case !s.acquire():

@@ -74,6 +74,7 @@ func (a *adjOut) announcements(f *familyOut) []byte {
 		if r.has == "" {
 			a.sent.advertised++
 		}
+		a.sent.announced++
 		r.has, r.again = value, false
 	}
 	return whole(b.Message())

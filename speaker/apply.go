@@ -159,13 +159,16 @@ func (e *entry) change(oldCfg, cfg *Config, was *Peer, text string) (c Change, l
 			}
 		}
 	}
+	if all := list; was.Disabled && !e.peer.Disabled || !reflect.DeepEqual(was.MaxPrefixes, e.peer.MaxPrefixes) {
+		later = append(later, func() { freeAll(all) })
+	}
 	switch {
 	case !was.Disabled && e.peer.Disabled:
 		c.Action = Disabled
 		return c, append(later, stopper(list, bgp.CeaseAdminShutdown, text, "disabled", false))
 	case was.Disabled && !e.peer.Disabled:
 		c.Action = Enabled
-		return c, nil
+		return c, later
 	case e.peer.Disabled:
 		return c, nil
 	case !restart:

@@ -116,7 +116,7 @@ type LimitAction uint8
 const (
 	LimitWarn      LimitAction = iota // say so, once
 	LimitDiscard                      // the RIB takes no more of them
-	LimitTerminate                    // Cease, Maximum Number of Prefixes Reached
+	LimitTerminate                    // Cease, Maximum Number of Prefixes Reached, and no session for 5 minutes
 )
 
 // PrefixLimit bounds how many routes of a family a session may have.

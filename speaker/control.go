@@ -25,7 +25,7 @@ type ResetKind uint8
 const (
 	ResetSoftIn  ResetKind = iota // ask for all of the neighbour's routes
 	ResetSoftOut                  // announce all of ours once more
-	ResetHard                     // end the session: Cease, Administrative Reset
+	ResetHard                     // end the session: Cease, Administrative Reset; within a Hard Reset where RFC 8538 holds
 )
 
 var resetNames = [...]string{"soft-in", "soft-out", "hard"}
@@ -47,7 +47,8 @@ func ParseResetKind(text string) (ResetKind, error) {
 	return ResetKind(i), nil
 }
 
-// Enable lets a peer have sessions again. Here and below a peer is named by its
+// Enable lets a peer have sessions again, also one that is kept from them for too
+// many prefixes, as does a hard reset. Here and below a peer is named by its
 // name, which for a range means all of its neighbours.
 func (s *Speaker) Enable(name string) error { return s.able(name, false, "") }
 
@@ -66,8 +67,12 @@ func (s *Speaker) able(name string, disabled bool, text string) error {
 		return ErrNoPeer
 	}
 	cfg.Peers[i].Disabled = disabled
-	_, err := s.apply(cfg, text)
-	return err
+	if _, err := s.apply(cfg, text); err != nil || disabled {
+		return err
+	}
+	list, _ := s.named(name)
+	freeAll(list) // apply has not, if the peer was enabled already
+	return nil
 }
 
 // Reset begins a peer's sessions anew. text is for the neighbour's operator and
@@ -81,6 +86,7 @@ func (s *Speaker) Reset(name string, kind ResetKind, text string) error {
 		return ErrNoPeer
 	}
 	if kind == ResetHard {
+		freeAll(list)
 		tellAll(list, command{
 			event: evAutomaticStop, say: ceaseOf(bgp.CeaseAdminReset, text), text: "reset", fresh: true,
 		})

@@ -19,12 +19,14 @@ type dialResult struct {
 }
 
 // dial begins to connect. While another connection of the neighbour has come far,
-// or there are too many in all, it does nothing: the ConnectRetryTimer asks again.
+// the neighbour is held or there are too many in all, it does nothing: the
+// ConnectRetryTimer asks again.
 func (r *runner) dial(ctx context.Context) {
-	if r.nb.hasSession(r) || !r.nb.sp.acquire() {
+	if r.nb.hasSession(r) || r.nb.holdLeft() > 0 || !r.nb.sp.acquire() {
 		return
 	}
 	r.nb.attempts.Add(1)
+	r.nb.sp.metrics.attempts.Inc()
 	ctx, cancel := context.WithCancel(ctx)
 	r.attempt = &attempt{cancel: cancel, result: make(chan dialResult, 1)}
 	result, p, to := r.attempt.result, r.nb.config(), r.nb.addr

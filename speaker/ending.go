@@ -74,6 +74,27 @@ func ceaseOf(subcode uint8, text string) bgp.Notification {
 	return n
 }
 
+// endsRoutes reports whether a NOTIFICATION is of those after which the routes are
+// not to be kept for a restart, because nobody means the session to come back soon.
+func endsRoutes(n bgp.Notification) bool {
+	if n.Code != bgp.ErrorCease {
+		return false
+	}
+	switch n.Subcode {
+	case bgp.CeaseMaxPrefixes, bgp.CeaseAdminShutdown, bgp.CeasePeerDeconfigured, bgp.CeaseAdminReset:
+		return true
+	}
+	return false
+}
+
+// hardReset encapsulates the NOTIFICATION that is meant in a Hard Reset, after which
+// no routes are kept (RFC 8538 §3.1).
+func hardReset(n bgp.Notification) bgp.Notification {
+	return bgp.Notification{
+		Code: bgp.ErrorCease, Subcode: bgp.CeaseHardReset, Data: append([]byte{n.Code, n.Subcode}, n.Data...),
+	}
+}
+
 // close ends the connection or the attempt to make one. Others see that the FSM is
 // Idle before the neighbour has read the NOTIFICATION.
 func (r *runner) close() {
@@ -124,6 +145,7 @@ func (r *runner) establish() {
 	s.Local, s.Remote, s.Dialled, s.Since = c.local, c.remote, c.dialled, time.Now()
 	r.session, r.bare = s, false
 	r.nb.sessions.Add(1)
+	r.nb.sp.metrics.established.Inc()
 	c.out.begin(s)
 	r.announce()
 	r.nb.log().Info("session established", "as", s.RemoteASN, "id", s.RemoteID, "hold", s.HoldTime, "families", s.Families)

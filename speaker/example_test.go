@@ -103,5 +103,5 @@ func Example() {
 	// up: AS 65001 router 192.0.2.1
 	// end of RIB: ipv4-unicast
 	// end of RIB: ipv6-unicast
-	// down: received Cease/Administrative Shutdown
+	// down: received Cease/Hard Reset (Cease/Administrative Shutdown)
 }

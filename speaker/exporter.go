@@ -27,9 +27,9 @@ type exporter interface {
 
 // exportStats are those of PeerStatus.
 type exportStats struct {
-	advertised, withdrawn uint64
-	calculation           time.Duration
-	left                  leftCounts
+	advertised, announced, withdrawn uint64
+	calculation                      time.Duration
+	left                             leftCounts
 }
 
 // newExporter is what each session gets.

@@ -3,6 +3,7 @@ package speaker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/ribtap/ribtap/bgp"
@@ -19,6 +20,10 @@ func (r *runner) heard(ctx context.Context, what report) {
 			in.event = evAutomaticStop
 		}
 		r.ending.text = f.Reason
+		if f.Code == bgp.ErrorCease && f.Subcode == bgp.CeaseMaxPrefixes {
+			r.nb.hold()
+			r.ending.text += fmt.Sprintf("; no session for %v", limitHold)
+		}
 		r.step(ctx, in)
 	case what.program != nil:
 		r.ending.text, r.ending.stop = what.program.Error(), true
@@ -124,6 +129,11 @@ func (r *runner) openHeard(ctx context.Context, msg []byte) {
 	if f := checkOpen(r.c.peer, me, &ours, &theirs); f != nil {
 		r.ending.text = f.Reason
 		r.step(ctx, input{event: evOpenError, say: bgp.Notification{Code: f.Code, Subcode: f.Subcode, Data: f.Data}})
+		return
+	}
+	if r.nb.holdLeft() > 0 { // it had called before it was held
+		r.ending.text = "it had too many prefixes a short time ago"
+		r.step(ctx, input{event: evAutomaticStop, say: ceaseOf(bgp.CeaseMaxPrefixes, "")})
 		return
 	}
 	if !r.nb.claim(r, me, &theirs) {

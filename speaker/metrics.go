@@ -22,6 +22,8 @@ type metrics struct {
 	messages      [2][bgp.MessageRouteRefresh + 1]prometheus.Counter
 	notifications *prometheus.CounterVec // by code and direction
 	refused       *prometheus.CounterVec // by reason
+
+	attempts, connections, established prometheus.Counter // over all neighbours
 }
 
 // Reasons for refused connections, values of a metric label.
@@ -33,6 +35,7 @@ const (
 	refusedRange      = "range-limit"
 	refusedThird      = "connections"
 	refusedProtection = "protection"
+	refusedHeld       = "prefix-limit"
 )
 
 func newMetrics(reg prometheus.Registerer, s *Speaker) *metrics {
@@ -45,6 +48,10 @@ func newMetrics(reg prometheus.Registerer, s *Speaker) *metrics {
 		notifications: counter("notifications_total", "NOTIFICATION messages, by error code.", "code", "direction"),
 		refused:       counter("refused_total", "Connections closed before a message was read.", "reason"),
 	}
+	total := func(name, help string) prometheus.Counter { return counter(name+"_total", help).WithLabelValues() }
+	m.attempts = total("connection_attempts", "Connections that were dialled.")
+	m.connections = total("connections", "Connections that came about, dialled and accepted.")
+	m.established = total("established", "Sessions that became Established.")
 	messages := counter("messages_total", "BGP messages, by type.", "type", "direction")
 	for dir, name := range directionNames {
 		for t := bgp.MessageOpen; t <= bgp.MessageRouteRefresh; t++ {

@@ -32,6 +32,7 @@ type neighbor struct {
 	since       time.Time // without a runner
 	lastError   string
 	lastErrorAt time.Time
+	heldUntil   time.Time // no session before, see limitHold
 }
 
 func newNeighbor(s *Speaker, p *Peer, addr netip.Addr) *neighbor {
@@ -150,4 +151,14 @@ func restartsGracefully(s *Session) bool {
 	theirs, _ := bgp.ParseOpen(s.Received)
 	_, ok := theirs.GracefulRestart()
 	return ok && ours.Has(bgp.CapGracefulRestart)
+}
+
+// notifies reports whether both sides of a session have the N bit, so that a Cease
+// ends the session and not the routes (RFC 8538 §2).
+func (s *Session) notifies() bool {
+	sent, _ := bgp.ParseOpen(s.Sent)
+	received, _ := bgp.ParseOpen(s.Received)
+	ours, ok := sent.GracefulRestart()
+	theirs, both := received.GracefulRestart()
+	return ok && both && ours.Notification && theirs.Notification
 }

@@ -104,7 +104,8 @@ func (nb *neighbor) status(cfg *Config) PeerStatus {
 		st.Local, st.Remote = c.local, c.remote
 		st.LastReceived, st.LastSent = c.times()
 		x := c.out.export.stats()
-		st.Advertised, st.Withdrawn, st.Calculation, st.NotSent = x.advertised, x.withdrawn, x.calculation, x.left.byReason()
+		st.Advertised, st.Announced, st.Withdrawn = x.advertised, x.announced, x.withdrawn
+		st.Calculation, st.NotSent = x.calculation, x.left.byReason()
 	}
 	if v.session != nil {
 		st.describe(v.session, time.Now())

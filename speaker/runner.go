@@ -281,7 +281,7 @@ func (r *runner) obey(ctx context.Context, c command) {
 	}
 	r.step(ctx, input{event: c.event, say: c.say})
 	if c.fresh && r.m.running.has(timerIdleHold) {
-		r.startTimer(timerIdleHold, time.Second)
+		r.startTimer(timerIdleHold, max(time.Second, r.nb.holdLeft()))
 	}
 }
 
@@ -306,7 +306,11 @@ func (r *runner) act(ctx context.Context, a action) {
 	case doKeepalive:
 		r.c.out.sendKeepalive()
 	case doNotify:
-		r.ending.said, r.ending.notification = bgp.AppendNotification(nil, a.say), a.say
+		say := a.say
+		if r.session != nil && r.session.notifies() && endsRoutes(say) {
+			say = hardReset(say)
+		}
+		r.ending.said, r.ending.notification = bgp.AppendNotification(nil, say), say
 	case doClose:
 		r.close()
 	case doStart:
@@ -333,7 +337,7 @@ func (r *runner) startTimer(t timer, after time.Duration) {
 		}
 	case timerIdleHold:
 		if after == 0 {
-			after = r.pause()
+			after = max(r.pause(), r.nb.holdLeft())
 		}
 	default:
 	}
@@ -362,6 +366,7 @@ func (r *runner) pause() time.Duration {
 // connected is event 16 or 17.
 func (r *runner) connected(ctx context.Context, nc net.Conn, local, remote netip.AddrPort, dials bool) {
 	r.nb.connections.Add(1)
+	r.nb.sp.metrics.connections.Inc()
 	r.m.connectRetry = r.nb.config().ConnectRetry
 	c := newConn(r, nc, local, remote, dials)
 	r.c = c

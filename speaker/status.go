@@ -70,10 +70,11 @@ type PeerStatus struct {
 	Families                               []bgp.Family
 	SentCapabilities, ReceivedCapabilities string
 
-	// Advertised is how many routes the neighbour has from us, Withdrawn how
-	// many were taken back; Calculation is how long the last difference took.
-	Advertised, Withdrawn uint64
-	Calculation           time.Duration
+	// Advertised is how many routes the neighbour has from us. Announced is how
+	// many were sent in this session, those that came again included, Withdrawn how
+	// many were taken back. Calculation is how long the last difference took.
+	Advertised, Announced, Withdrawn uint64
+	Calculation                      time.Duration
 	// NotSent counts what is in Announce and is not sent in this session, by why:
 	// family, next-hop, too-large, duplicate, beacon or invalid; nil for nothing.
 	NotSent map[string]uint64

@@ -46,6 +46,7 @@ type livePeer struct {
 	Routes        *int         `json:"routes"`
 	Stale         *int         `json:"stale_routes"`
 	Advertised    *uint64      `json:"advertised_routes"`
+	Announced     *uint64      `json:"announced_routes"` // those sent again included
 	Withdrawn     *uint64      `json:"withdrawn_routes"`
 	CalculationMS *float64     `json:"update_calculation_ms"`
 	// NotSent is what is announced and cannot be sent in this session, by why.
@@ -140,7 +141,7 @@ func newLivePeer(p *speaker.PeerStatus) livePeerRow {
 		l.MessagesReceived, l.MessagesSent = new(p.Received.Total()), new(p.Sent.Total())
 		l.Received, l.Sent = new(messageCounts(p.Received)), new(messageCounts(p.Sent))
 		l.Attempts, l.Connections, l.Sessions = &p.Attempts, &p.Connections, &p.Sessions
-		l.Advertised, l.Withdrawn = &p.Advertised, &p.Withdrawn
+		l.Advertised, l.Announced, l.Withdrawn = &p.Advertised, &p.Announced, &p.Withdrawn
 		l.NotSent = p.NotSent
 		l.CalculationMS = new(float64(p.Calculation) / float64(time.Millisecond))
 	}

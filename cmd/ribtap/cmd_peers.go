@@ -50,6 +50,7 @@ var livePeersTable = []column{
 	{"ROUTES", "routes", narrow},
 	{"STALE", "stale_routes", wide},
 	{"ADVERTISED", "advertised_routes", narrow},
+	{"ANNOUNCED", "announced_routes", wide},
 	{"WITHDRAWN", "withdrawn_routes", wide},
 	{"NOT SENT", "not_sent", wide},
 	{"CALCULATION MS", "update_calculation_ms", wide},

@@ -47,7 +47,7 @@ type PeerConfig struct {
 	PasswordFile     string           `mapstructure:"password_file" json:"password_file,omitempty" default:"" doc:"file with the password instead"`
 	TTLSecurity      ttlSecurity      `mapstructure:"ttl_security" json:"ttl_security,omitzero" default:"false" doc:"true: only from neighbours on the link (RFC 5082); a number: the smallest TTL"`
 	AO               []AOConfig       `mapstructure:"ao" json:"ao,omitempty" default:"[]" doc:"keys of TCP-AO (RFC 5925): {send_id: 1, recv_id: 1, key_file: F, algorithm: hmac-sha-1-96}; the algorithm may be aes-128-cmac-96, and key stand for key_file"`
-	MaxPrefixes      []MaxPrefixes    `mapstructure:"max_prefixes" json:"max_prefixes,omitempty" default:"[]" doc:"limits: {family: ipv4-unicast, max: 1000000, action: warn}; the action may be discard (the RIB takes no more of them; the history does) or terminate (Cease)"`
+	MaxPrefixes      []MaxPrefixes    `mapstructure:"max_prefixes" json:"max_prefixes,omitempty" default:"[]" doc:"limits: {family: ipv4-unicast, max: 1000000, action: warn}; the action may be discard (the RIB takes no more of them; the history does) or terminate (Cease, and no session for 5 minutes)"`
 	Announce         []AnnounceConfig `mapstructure:"announce" json:"announce,omitempty" default:"[]" doc:"routes announced to it alone, besides bgp.announce; they win over those"`
 	Accept           []string         `mapstructure:"accept" json:"accept,omitempty" default:"[]" doc:"prefixes to announce to it, with what is inside of them, whatever reject says"`
 	Reject           []string         `mapstructure:"reject" json:"reject,omitempty" default:"[]" doc:"prefixes not to announce to it, with what is inside of them"`
