@@ -366,7 +366,7 @@ func TestSpeakerStatus(t *testing.T) {
 		ended("taken out", birdP, before)
 		if diff := cmp.Diff(map[string]string{
 			"connection lost":     "session-lost: remote system closed, no NOTIFICATION",
-			"local order":         "peer-down: local system closed, NOTIFICATION sent: Cease/Administrative Shutdown: T-42",
+			"local order":         "peer-down: local system closed, NOTIFICATION sent: Cease/Hard Reset (Cease/Administrative Shutdown): T-42",
 			"remote NOTIFICATION": "peer-down: remote system closed, NOTIFICATION received: Cease/Administrative Shutdown",
 			"taken out":           "peer-down: peer de-configured: Cease/Peer De-configured",
 		}, ends); diff != "" {
