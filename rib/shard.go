@@ -2,6 +2,7 @@ package rib
 
 import (
 	"math/bits"
+	"slices"
 	"sync"
 )
 
@@ -23,7 +24,9 @@ type shard struct {
 	live   int // items
 	taken  int // slots that are not slotEmpty
 	// classes lists, per length class, the blocks with a free slot.
-	classes  []class
+	classes []class
+	// blocks are the numbers of all blocks of the shard.
+	blocks   []uint32
 	deferred []uint32 // items without references that a snapshot may still need
 }
 
@@ -102,6 +105,7 @@ func (t *table) allocate(sh *shard, item []byte) uint32 {
 	if cl.partial == 0 {
 		cl.partial = t.blocks.take(sh.no, c, cl.blocks)
 		cl.blocks++
+		sh.blocks = append(sh.blocks, cl.partial)
 	}
 	no := cl.partial
 	b := t.blocks.at(no)
@@ -134,6 +138,10 @@ func (t *table) deallocate(sh *shard, id uint32) {
 	}
 	t.unlink(cl, b)
 	cl.blocks--
+	i := slices.Index(sh.blocks, no)
+	last := len(sh.blocks) - 1
+	sh.blocks[i] = sh.blocks[last]
+	sh.blocks = sh.blocks[:last]
 	t.blocks.give(no)
 }
 
