@@ -88,13 +88,14 @@ CREATE TABLE peer (
   UNIQUE NULLS NOT DISTINCT (router, type, distinguisher, address)
 );
 
--- One RIB view of a peer: what a route belongs to.
+-- One RIB view of a peer for one address family: what a route belongs to.
 CREATE TABLE rib (
   id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   peer integer NOT NULL REFERENCES peer,
   view smallint NOT NULL,
+  family integer NOT NULL, -- AFI << 8 | SAFI; 0: what is said of all of them
   last timestamptz,        -- received time of the newest route of it; null: none
-  UNIQUE (peer, view)
+  UNIQUE (peer, view, family)
 );
 
 -- A RIB view with the AS number and BGP identifier that the peer had at the time.
@@ -107,68 +108,89 @@ CREATE TABLE speaker (
 );
 
 -- A set of path attributes with its next hop, once however many routes have it.
--- The number is half the SHA-256 of its content, so writers need not agree on it.
+-- The number is the beginning of the SHA-256 of its content, so writers need not
+-- agree on it; with tail it is half of that. A set whose number another one has
+-- gets the next of its own (sinks/postgres/attr.go).
 CREATE TABLE attr (
-  id uuid PRIMARY KEY,
-  origin text COLLATE "C",
-  as_path text COLLATE "C",
+  id bigint PRIMARY KEY,
+  tail bigint NOT NULL,
   origin_as bigint,
-  next_hop text COLLATE "C",
   med bigint,
   local_pref bigint,
+  otc bigint,
+  seen date NOT NULL DEFAULT current_date, -- a writer that takes it for stored has made sure on this day or the next
+  atomic_aggregate boolean NOT NULL,
+  as4 boolean NOT NULL,    -- the size of AS numbers in raw
+  origin text COLLATE "C",
+  as_path text COLLATE "C",
+  next_hop text COLLATE "C",
   communities text COLLATE "C",
   large_communities text COLLATE "C",
   ext_communities text COLLATE "C",
   aggregator text COLLATE "C",
-  atomic_aggregate boolean NOT NULL,
-  otc bigint,
   flags text COLLATE "C",
-  as4 boolean NOT NULL,    -- the size of AS numbers in raw
-  raw bytea NOT NULL,      -- the attributes as received but MP_REACH_NLRI and MP_UNREACH_NLRI
-  seen date NOT NULL DEFAULT current_date -- a writer that takes it for stored has made sure on this day or the next
+  raw bytea NOT NULL       -- the attributes as received but MP_REACH_NLRI and MP_UNREACH_NLRI
 );
 
--- What happened to a route; the history. A partition for each day (UTC), and one
--- for what no other takes. No foreign keys: a COPY would look up each of its rows.
-CREATE TABLE route_change (
-  received timestamptz NOT NULL,
-  sequence bigint NOT NULL,
-  observed timestamptz,
-  path_id bigint,          -- null: none
-  speaker integer NOT NULL,
-  position integer NOT NULL,
-  family integer NOT NULL, -- AFI << 8 | SAFI
-  code smallint NOT NULL,  -- action | marks << 2 | cause << 8
-  attr uuid,               -- null: a withdrawal
-  prefix cidr,             -- null: a family without
+-- The tail of a set that is stored already. A writer that gave its number to
+-- another one learns it by this error, whose detail is the number.
+CREATE FUNCTION same_attr(id bigint, stored bigint, given bigint) RETURNS bigint
+LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+  IF stored <> given THEN
+    RAISE EXCEPTION 'another attribute set has the number %', id USING ERRCODE = 'RT001', DETAIL = id::text;
+  END IF;
+  RETURN stored;
+END $$;
+
+-- What few routes have. A row without any of it has null.
+CREATE TYPE route_more AS (
+  path_id bigint,
+  observed timestamptz,    -- where it is too far from received for delay
   nlri text COLLATE "C",   -- null: prefix says it all
   rd text COLLATE "C",
   key bytea,               -- null: prefix is the whole identity within the family
   labels text COLLATE "C"
+);
+
+-- What happened to a route; the history. A partition for each day (UTC), and one
+-- for what no other takes. No foreign keys: a COPY would look up each of its rows.
+--
+-- A row of an IPv4 prefix has 64 octets with its header. That needs all of this:
+-- eight columns at most (a ninth makes the header longer), the wide ones first
+-- (no padding), and a code of one octet.
+CREATE TABLE route_change (
+  received timestamptz NOT NULL,
+  event bigint NOT NULL,   -- sequence << 16 | position
+  attr bigint,             -- null: a withdrawal
+  speaker integer NOT NULL,
+  delay integer,           -- received - observed in microseconds; null: not observed, or in more
+  code "char" NOT NULL,    -- announced | marks << 1 | cause << 3
+  prefix cidr,             -- null: a family without
+  more route_more
 ) PARTITION BY RANGE (received);
-CREATE INDEX route_change_prefix ON route_change (prefix, received);
+-- Of prefix alone, because equal keys are stored once. Within a day the changes of
+-- a prefix stand in the order in which they were written.
+CREATE INDEX route_change_prefix ON route_change (prefix);
 CREATE INDEX route_change_received ON route_change USING brin (received) WITH (pages_per_range = 32);
 CREATE TABLE route_change_default PARTITION OF route_change DEFAULT;
 
 -- The routes there were at the horizon: what was before it is no longer in
--- route_change. routes_at reads it, and nothing else.
+-- route_change. routes_at reads it, and nothing else. path_id and key are those in
+-- more, for the index.
 CREATE TABLE route_base (
   received timestamptz NOT NULL,
-  sequence bigint NOT NULL,
-  observed timestamptz,
+  event bigint NOT NULL,
+  attr bigint,
   path_id bigint,
-  speaker integer NOT NULL,
-  position integer NOT NULL,
-  family integer NOT NULL,
-  code smallint NOT NULL,
-  attr uuid,
-  prefix cidr,
-  nlri text COLLATE "C",
-  rd text COLLATE "C",
-  key bytea,
-  labels text COLLATE "C",
   rib integer NOT NULL,
-  UNIQUE NULLS NOT DISTINCT (prefix, rib, family, path_id, key)
+  speaker integer NOT NULL,
+  delay integer,
+  code "char" NOT NULL,
+  prefix cidr,
+  key bytea,
+  more route_more,
+  UNIQUE NULLS NOT DISTINCT (prefix, rib, path_id, key)
 );
 CREATE TABLE horizon (
   id integer PRIMARY KEY CHECK (id = 1),
@@ -176,25 +198,20 @@ CREATE TABLE horizon (
 );
 INSERT INTO horizon VALUES (1, '-infinity');
 
--- The routes there are now. path_id is -1 and key empty where route_change has
--- null, so that they can be compared.
+-- The routes there are now. key is path_id and key of more in one, empty where
+-- both are null.
 CREATE TABLE route (
   received timestamptz NOT NULL,
-  sequence bigint NOT NULL,
-  observed timestamptz,
-  path_id bigint NOT NULL,
+  event bigint NOT NULL,
+  attr bigint,
   rib integer NOT NULL,
   speaker integer NOT NULL,
-  position integer NOT NULL,
-  family integer NOT NULL,
-  code smallint NOT NULL,
-  attr uuid,
+  delay integer,
+  code "char" NOT NULL,
   prefix cidr,
-  nlri text COLLATE "C",
-  rd text COLLATE "C",
   key bytea NOT NULL,
-  labels text COLLATE "C",
-  UNIQUE NULLS NOT DISTINCT (prefix, rib, family, path_id, key)
+  more route_more,
+  UNIQUE NULLS NOT DISTINCT (prefix, rib, key)
 ) WITH (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.05);
 CREATE INDEX route_rib ON route (rib);
 
@@ -298,10 +315,10 @@ CREATE TABLE anomaly (
 
 CREATE VIEW route_history AS
 SELECT
-  c.sequence,
-  c.position,
+  c.event >> 16 AS sequence,
+  (c.event & 65535)::integer AS position,
   c.received AS received_at,
-  c.observed AS observed_at,
+  coalesce(c.received - c.delay * interval '1 microsecond', (c.more).observed) AS observed_at,
   k0.name AS collector,
   r.name AS router,
   r.address AS router_address,
@@ -312,12 +329,12 @@ SELECT
   v.name AS rib,
   f.name AS family,
   c.prefix,
-  c.path_id,
-  c.rd,
-  c.labels,
-  CASE WHEN c.code & 3 = 1 THEN 'announce' ELSE 'withdraw' END AS action,
+  (c.more).path_id,
+  (c.more).rd,
+  (c.more).labels,
+  CASE WHEN c.code::integer & 1 = 1 THEN 'announce' ELSE 'withdraw' END AS action,
   k.name AS cause,
-  c.code & 4 <> 0 AS changed,
+  c.code::integer & 2 <> 0 AS changed,
   a.origin,
   a.as_path,
   a.origin_as,
@@ -332,7 +349,7 @@ SELECT
   a.otc,
   a.flags,
   NULL::text AS rpki,
-  coalesce(c.nlri, c.prefix::text) AS nlri
+  coalesce((c.more).nlri, c.prefix::text) AS nlri
 FROM route_change AS c
 JOIN speaker AS s ON s.id = c.speaker
 JOIN rib AS b ON b.id = s.rib
@@ -341,15 +358,15 @@ JOIN router AS r ON r.id = p.router
 JOIN collector AS k0 ON k0.id = r.collector
 LEFT JOIN rib_name AS v ON v.id = b.view
 LEFT JOIN attr AS a ON a.id = c.attr
-LEFT JOIN family AS f ON f.id = c.family
-LEFT JOIN cause AS k ON k.id = c.code >> 8;
+LEFT JOIN family AS f ON f.id = b.family
+LEFT JOIN cause AS k ON k.id = c.code::integer >> 3 & 15;
 
 CREATE VIEW routes AS
 SELECT
-  c.sequence,
-  c.position,
+  c.event >> 16 AS sequence,
+  (c.event & 65535)::integer AS position,
   c.received AS received_at,
-  c.observed AS observed_at,
+  coalesce(c.received - c.delay * interval '1 microsecond', (c.more).observed) AS observed_at,
   k0.name AS collector,
   r.name AS router,
   r.address AS router_address,
@@ -360,11 +377,11 @@ SELECT
   v.name AS rib,
   f.name AS family,
   c.prefix,
-  nullif(c.path_id, -1) AS path_id,
-  c.rd,
-  c.labels,
+  (c.more).path_id,
+  (c.more).rd,
+  (c.more).labels,
   c.received AS since,
-  c.code & 4 <> 0 AS changed,
+  c.code::integer & 2 <> 0 AS changed,
   a.origin,
   a.as_path,
   a.origin_as,
@@ -379,7 +396,7 @@ SELECT
   a.otc,
   a.flags,
   NULL::text AS rpki,
-  coalesce(c.nlri, c.prefix::text) AS nlri
+  coalesce((c.more).nlri, c.prefix::text) AS nlri
 FROM route AS c
 JOIN rib AS b ON b.id = c.rib
 JOIN peer AS p ON p.id = b.peer
@@ -388,7 +405,7 @@ JOIN collector AS k0 ON k0.id = r.collector
 JOIN speaker AS s ON s.id = c.speaker
 LEFT JOIN rib_name AS v ON v.id = b.view
 LEFT JOIN attr AS a ON a.id = c.attr
-LEFT JOIN family AS f ON f.id = c.family;
+LEFT JOIN family AS f ON f.id = b.family;
 
 CREATE VIEW peer_history AS
 SELECT
@@ -577,8 +594,8 @@ SELECT
   nullif(p.distinguisher, '') AS peer_distinguisher,
   CASE p.type WHEN 0 THEN 'global' WHEN 1 THEN 'rd' WHEN 2 THEN 'local' WHEN 3 THEN 'loc-rib' ELSE 'type-' || p.type END AS peer_type,
   p.table_name,
-  (SELECT string_agg(v.name, ' ' ORDER BY b.view) FROM rib AS b JOIN rib_name AS v ON v.id = b.view
-    WHERE b.peer = p.id AND b.view <> 0 AND (b.last IS NOT NULL OR p.up IS NULL OR p.up = 0 OR p.up >> b.view & 1 = 1)) AS ribs,
+  (SELECT string_agg(v.name, ' ' ORDER BY v.id) FROM rib_name AS v WHERE v.id <> 0 AND EXISTS (SELECT FROM rib AS b
+    WHERE b.peer = p.id AND b.view = v.id AND (b.last IS NOT NULL OR p.up IS NULL OR p.up = 0 OR p.up >> b.view & 1 = 1))) AS ribs,
   CASE WHEN p.up IS NULL THEN 'unknown' WHEN p.up <> 0 THEN 'up' ELSE 'down' END AS state,
   p.since,
   p.epoch,
@@ -604,10 +621,10 @@ CREATE FUNCTION routes_at(at timestamptz) RETURNS SETOF routes
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
 SELECT
-  c.sequence,
-  c.position,
+  c.event >> 16 AS sequence,
+  (c.event & 65535)::integer AS position,
   c.received AS received_at,
-  c.observed AS observed_at,
+  coalesce(c.received - c.delay * interval '1 microsecond', (c.more).observed) AS observed_at,
   c.collector,
   c.router,
   c.router_address,
@@ -618,11 +635,11 @@ SELECT
   c.rib,
   f.name AS family,
   c.prefix,
-  c.path_id,
-  c.rd,
-  c.labels,
+  (c.more).path_id,
+  (c.more).rd,
+  (c.more).labels,
   c.received AS since,
-  c.code & 4 <> 0 AS changed,
+  c.code::integer & 2 <> 0 AS changed,
   a.origin,
   a.as_path,
   a.origin_as,
@@ -637,15 +654,15 @@ SELECT
   a.otc,
   a.flags,
   NULL::text AS rpki,
-  coalesce(c.nlri, c.prefix::text) AS nlri
+  coalesce((c.more).nlri, c.prefix::text) AS nlri
 FROM (
-  SELECT DISTINCT ON (c.prefix, s.rib, c.family, c.path_id, c.key, k0.name, r.name, r.address, p.address, nullif(p.distinguisher, ''), v.name)
-    c.*, s.rib AS rib_id, k0.name AS collector, r.name AS router, r.address AS router_address, p.address AS peer_address,
+  SELECT DISTINCT ON (c.prefix, s.rib, (c.more).path_id, (c.more).key, k0.name, r.name, r.address, p.address, nullif(p.distinguisher, ''), v.name)
+    c.*, b.family AS family, k0.name AS collector, r.name AS router, r.address AS router_address, p.address AS peer_address,
     nullif(p.distinguisher, '') AS peer_distinguisher, v.name AS rib
   FROM (
-    SELECT received, sequence, observed, path_id, speaker, position, family, code, attr, prefix, nlri, rd, key, labels FROM route_change
+    SELECT received, event, attr, speaker, delay, code, prefix, more FROM route_change
     UNION ALL
-    SELECT received, sequence, observed, path_id, speaker, position, family, code, attr, prefix, nlri, rd, key, labels FROM route_base
+    SELECT received, event, attr, speaker, delay, code, prefix, more FROM route_base
   ) AS c
   JOIN speaker AS s ON s.id = c.speaker
   JOIN rib AS b ON b.id = s.rib
@@ -653,14 +670,14 @@ FROM (
   JOIN router AS r ON r.id = p.router
   JOIN collector AS k0 ON k0.id = r.collector
   LEFT JOIN rib_name AS v ON v.id = b.view
-  WHERE c.received <= at AND c.code & 12 <> 0
-  ORDER BY c.prefix, s.rib, c.family, c.path_id, c.key, k0.name, r.name, r.address, p.address, nullif(p.distinguisher, ''), v.name,
-    c.received DESC, c.sequence DESC, c.position DESC
+  WHERE c.received <= at AND c.code::integer & 6 <> 0
+  ORDER BY c.prefix, s.rib, (c.more).path_id, (c.more).key, k0.name, r.name, r.address, p.address, nullif(p.distinguisher, ''), v.name,
+    c.received DESC, c.event DESC
 ) AS c
 JOIN speaker AS s ON s.id = c.speaker
 LEFT JOIN attr AS a ON a.id = c.attr
 LEFT JOIN family AS f ON f.id = c.family
-WHERE c.code & 3 = 1;
+WHERE c.code::integer & 1 = 1;
 END;
 
 -- Every prefix that covers an address or a prefix, itself included: prefix =

@@ -94,9 +94,9 @@ func rawOf(b *testing.B, s *store) raw {
 	b.Helper()
 	out := raw{}
 	for table, q := range map[string]string{
-		"attr":         "SELECT a.* FROM attr AS a JOIN (SELECT attr, min(sequence) AS n FROM route_change GROUP BY 1) AS c ON c.attr = a.id ORDER BY c.n",
-		"route_change": "SELECT * FROM route_change ORDER BY sequence, position",
-		"route":        "SELECT * FROM route ORDER BY sequence, position",
+		"attr":         "SELECT a.* FROM attr AS a JOIN (SELECT attr, min(event) AS n FROM route_change GROUP BY 1) AS c ON c.attr = a.id ORDER BY c.n",
+		"route_change": "SELECT * FROM route_change ORDER BY event",
+		"route":        "SELECT * FROM route ORDER BY event",
 	} {
 		var buf bytes.Buffer
 		if _, err := s.db().PgConn().CopyTo(context.Background(), &buf, "COPY ("+q+") TO STDOUT BINARY"); err != nil {

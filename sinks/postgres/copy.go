@@ -63,9 +63,10 @@ func (c *copyRows) null() { c.buf = append(c.buf, 0xff, 0xff, 0xff, 0xff) }
 
 func (c *copyRows) length(n int) { c.buf = binary.BigEndian.AppendUint32(c.buf, uint32(n)) }
 
-func (c *copyRows) int2(v int16) {
-	c.length(2)
-	c.buf = binary.BigEndian.AppendUint16(c.buf, uint16(v))
+// char takes the octet of a "char".
+func (c *copyRows) char(v byte) {
+	c.length(1)
+	c.buf = append(c.buf, v)
 }
 
 func (c *copyRows) int4(v int32) {
@@ -172,6 +173,25 @@ func (c *copyRows) value(v any) {
 const most = 4 << 20
 
 func (c *copyRows) full() bool { return len(c.buf) >= most }
+
+// beginRecord begins a column of a composite type: before each of its fields
+// stands the number of its type.
+//
+//	fields[4] { type[4] length[4] octets… }…
+func (c *copyRows) beginRecord(fields int) (start int) {
+	c.length(0)
+	start = len(c.buf)
+	c.buf = binary.BigEndian.AppendUint32(c.buf, uint32(fields))
+	return start
+}
+
+// field begins a field; one call of a method above follows.
+func (c *copyRows) field(typ uint32) { c.buf = binary.BigEndian.AppendUint32(c.buf, typ) }
+
+// endRecord ends the column that began at start.
+func (c *copyRows) endRecord(start int) {
+	binary.BigEndian.PutUint32(c.buf[start-4:], uint32(len(c.buf)-start))
+}
 
 // timeOrNull takes 0 for null.
 func (c *copyRows) timeOrNull(us int64) {

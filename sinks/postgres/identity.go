@@ -28,9 +28,13 @@ type peerKey struct {
 }
 
 type ribKey struct {
-	peer int32
-	view event.RIB
+	peer   int32
+	view   event.RIB
+	family bgp.Family
 }
+
+// allFamilies is the family of what is said of a RIB view as a whole.
+const allFamilies bgp.Family = 0
 
 type speakerKey struct {
 	rib   int32
@@ -45,7 +49,7 @@ type peerRow struct {
 	speaker bool // the column is set
 }
 
-// ribRow is what is known of a rib row.
+// ribRow is what is known of a rib row, which is of one family.
 type ribRow struct {
 	id   int32
 	last int64 // received time of the newest route, in microseconds; 0: none
@@ -67,6 +71,7 @@ type said struct {
 	router    *event.Router
 	peer      *event.Peer
 	view      event.RIB
+	family    bgp.Family
 }
 
 // identities finds and makes the rows that say who said something. It works
@@ -127,8 +132,8 @@ var (
 			"coalesce(epoch, 0) AS epoch, speaker IS NOT NULL AS heard",
 		"router, type, distinguisher, address", "$1::int, $2::smallint, $3::text, $4::inet",
 		"router = $1::int AND type = $2::smallint AND distinguisher = $3::text AND address IS NOT DISTINCT FROM $4::inet")
-	findRIB = findOrAdd("rib", "id, coalesce((extract(epoch FROM last) * 1000000)::bigint, 0) AS last", "peer, view", "$1::int, $2::smallint",
-		"peer = $1::int AND view = $2::smallint")
+	findRIB = findOrAdd("rib", "id, coalesce((extract(epoch FROM last) * 1000000)::bigint, 0) AS last", "peer, view, family", "$1::int, $2::smallint, $3::int",
+		"peer = $1::int AND view = $2::smallint AND family = $3::int")
 	findSpeaker = findOrAdd("speaker", "id", "rib, asn, bgp_id", "$1::int, $2::bigint, $3::inet",
 		"rib = $1::int AND asn = $2::bigint AND bgp_id IS NOT DISTINCT FROM $3::inet")
 )
@@ -158,16 +163,16 @@ func (d *identities) router(ctx context.Context, conn *pgx.Conn, r *event.Router
 	return id, err
 }
 
-// speaker returns who said e, an event with a peer.
-func (d *identities) speaker(ctx context.Context, conn *pgx.Conn, later *pgx.Batch, e *event.Event) (speaker, error) {
-	k := said{d.collector, e.Router, e.Peer, e.RIB}
+// speaker returns who said e, an event with a peer, of a family.
+func (d *identities) speaker(ctx context.Context, conn *pgx.Conn, later *pgx.Batch, e *event.Event, f bgp.Family) (speaker, error) {
+	k := said{d.collector, e.Router, e.Peer, e.RIB, f}
 	if k == d.lastSaid {
 		return d.lastSpeaker, nil
 	}
 	s, ok := d.said[k]
 	if !ok {
 		var err error
-		if s, err = d.lookUp(ctx, conn, later, e); err != nil {
+		if s, err = d.lookUp(ctx, conn, later, e, f); err != nil {
 			return s, err
 		}
 		d.said[k] = s
@@ -177,11 +182,11 @@ func (d *identities) speaker(ctx context.Context, conn *pgx.Conn, later *pgx.Bat
 }
 
 // lookUp is speaker by value.
-func (d *identities) lookUp(ctx context.Context, conn *pgx.Conn, later *pgx.Batch, e *event.Event) (s speaker, err error) {
+func (d *identities) lookUp(ctx context.Context, conn *pgx.Conn, later *pgx.Batch, e *event.Event, f bgp.Family) (s speaker, err error) {
 	if s.peer, err = d.peer(ctx, conn, e); err != nil {
 		return s, err
 	}
-	if s.rib, err = d.rib(ctx, conn, ribKey{s.peer.id, e.RIB}); err != nil {
+	if s.rib, err = d.rib(ctx, conn, ribKey{s.peer.id, e.RIB, f}); err != nil {
 		return s, err
 	}
 	k := speakerKey{s.rib.id, e.Peer.ASN, history.AddrText(e.Peer.BGPID)}
@@ -225,7 +230,7 @@ func (d *identities) rib(ctx context.Context, conn *pgx.Conn, k ribKey) (*ribRow
 		return r, nil
 	}
 	r := &ribRow{}
-	err := ask(ctx, conn, findRIB, []any{k.peer, int16(k.view)}, &r.id, &r.last)
+	err := ask(ctx, conn, findRIB, []any{k.peer, int16(k.view), int32(k.family)}, &r.id, &r.last)
 	if err == nil {
 		r.saved = r.last
 		d.ribs[k] = r

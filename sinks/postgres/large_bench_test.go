@@ -56,10 +56,23 @@ func BenchmarkLargeHistory(b *testing.B) {
 			s.exec("VACUUM ANALYZE")
 		}
 		b.Logf("size: %s", strings.Join(s.lines("SELECT count(*), pg_size_pretty(pg_database_size(current_database())) FROM route_change"), ""))
+		b.Logf("octets a change:\n%s", strings.Join(s.lines(octetsAChange), "\n"))
 		askAll(b, s, g)
 		dropDay(b, s, g)
 	}
 }
+
+// octetsAChange is what each table and each index has on disk, those of partitions
+// as one: in all, for each row of route_change, and for each row of its own.
+const octetsAChange = `
+WITH n AS (SELECT count(*)::numeric AS n FROM route_change)
+SELECT rpad(coalesce(regexp_replace(c.relname, '_(p\d{8}|default)', ''), 'all'), 34), sum(pg_table_size(c.oid)), round(sum(pg_table_size(c.oid)) / max(n.n), 2) AS octets,
+  round(sum(pg_table_size(c.oid)) / nullif(sum(c.reltuples), 0)::numeric, 1)
+FROM pg_class AS c, n
+WHERE c.relkind IN ('r', 'i') AND c.relnamespace = 'public'::regnamespace
+GROUP BY ROLLUP (regexp_replace(c.relname, '_(p\d{8}|default)', ''))
+HAVING sum(pg_table_size(c.oid)) / max(n.n) > 0.05
+ORDER BY 3 DESC`
 
 // churn makes the events of the large history.
 type churn struct {
@@ -167,7 +180,7 @@ func copyAgain(b *testing.B, s *store, from, to event.Time) float64 {
 	}
 	defer func() { _ = file.Close() }()
 	between := fmt.Sprintf("received >= '%s' AND received < '%s'", from.Std().Format(time.RFC3339Nano), to.Std().Format(time.RFC3339Nano))
-	tag, err := conn.PgConn().CopyTo(ctx, file, "COPY (SELECT * FROM route_change WHERE "+between+" ORDER BY sequence, position) TO STDOUT BINARY")
+	tag, err := conn.PgConn().CopyTo(ctx, file, "COPY (SELECT * FROM route_change WHERE "+between+" ORDER BY event) TO STDOUT BINARY")
 	if err == nil {
 		_, err = file.Seek(0, io.SeekStart)
 	}

@@ -194,16 +194,14 @@ func (s *Sink) Retain(ctx context.Context, now time.Time) error {
 // each route since.
 const (
 	lastChanges = "CREATE TEMPORARY TABLE retiring ON COMMIT DROP AS " +
-		"SELECT DISTINCT ON (c.prefix, s.rib, c.family, c.path_id, c.key) c.*, s.rib FROM route_change AS c JOIN speaker AS s ON s.id = c.speaker " +
-		"WHERE c.received >= %s AND c.received < %s AND c.code & 12 <> 0 " +
-		"ORDER BY c.prefix, s.rib, c.family, c.path_id, c.key, c.received DESC, c.sequence DESC, c.position DESC"
-	baseColumns = changeColumns + ", rib"
+		"SELECT DISTINCT ON (c.prefix, s.rib, (c.more).path_id, (c.more).key) c.*, s.rib, (c.more).path_id, (c.more).key " +
+		"FROM route_change AS c JOIN speaker AS s ON s.id = c.speaker WHERE c.received >= %s AND c.received < %s AND c.code::integer & 6 <> 0 " +
+		"ORDER BY c.prefix, s.rib, (c.more).path_id, (c.more).key, c.received DESC, c.event DESC"
+	baseColumns = changeColumns + ", rib, path_id, key"
 	toBase      = "INSERT INTO route_base (" + baseColumns + ") SELECT " + baseColumns + " FROM retiring AS s WHERE " + isAnnounce + " " +
-		"ON CONFLICT (prefix, rib, family, path_id, key) DO UPDATE SET received = excluded.received, sequence = excluded.sequence, " +
-		"observed = excluded.observed, speaker = excluded.speaker, position = excluded.position, code = excluded.code, attr = excluded.attr, " +
-		"nlri = excluded.nlri, rd = excluded.rd, labels = excluded.labels"
-	fromBase = "DELETE FROM route_base AS r USING retiring AS s WHERE NOT (" + isAnnounce + ") AND r.rib = s.rib AND r.family = s.family " +
-		"AND coalesce(r.path_id, -1) = coalesce(s.path_id, -1) AND coalesce(r.key, '') = coalesce(s.key, '')"
+		"ON CONFLICT (prefix, rib, path_id, key) DO UPDATE SET " + replace
+	fromBase = "DELETE FROM route_base AS r USING retiring AS s WHERE NOT (" + isAnnounce + ") AND r.rib = s.rib " +
+		"AND r.path_id IS NOT DISTINCT FROM s.path_id AND r.key IS NOT DISTINCT FROM s.key"
 )
 
 // retire moves the horizon to the beginning of a day. What came behind it, as

@@ -1,12 +1,14 @@
 package postgres
 
 import (
-	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"net/netip"
 	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/ribtap/ribtap/bgp"
 	"github.com/ribtap/ribtap/event"
@@ -24,25 +26,45 @@ const stagedMost = 1 << 16
 // routeID is what a route is known by.
 type routeID struct {
 	prefix netip.Prefix
-	key    string // empty where the prefix says all
-	pathID int64
-	rib    int32
-	family int32
+	key    string // column key of table route
+	rib    int32  // of one family
 }
 
-// staged is a change of a current route that is not yet merged.
+// staged is a change of a route.
 type staged struct {
 	routeID
 	received, observed int64
-	sequence           int64
-	position           int32
+	event              int64 // the column
+	pathID             int64
+	attr               int64 // valid for an announcement
 	speaker            int32
-	code               int16
-	attr               [history.HashLen]byte // valid for an announcement
-	nlri, rd, labels   string                // empty: null
+	code               byte
+	nlri, rd, labels   string // empty: null
 }
 
-func (r *staged) announce() bool { return r.code&history.CodeAction == int16(bgp.Announce) }
+// The column code: seven bits, because text of a "char" with the eighth set is not
+// valid UTF-8, and a dump with it could not be restored.
+const (
+	codeAnnounce   = 1
+	codeMarks      = 3 // event.MarkChanged and event.MarkState
+	codeMarksShift = 1
+	codeReal       = codeMarks << codeMarksShift // see history.CodeReal
+	codeCause      = 15
+	codeCauseShift = 3
+)
+
+const _ = uint(codeCause - 1 - event.CauseCorrupt) // all causes have room
+
+// codeOf is the column code; a cause without a name is the largest.
+func codeOf(e *event.Event, r *bgp.Route, m event.Mark) byte {
+	c := byte(m)&codeMarks<<codeMarksShift | byte(min(e.RouteCause(r), codeCause))<<codeCauseShift
+	if r.Action == bgp.Announce {
+		c |= codeAnnounce
+	}
+	return c
+}
+
+func (r *staged) announce() bool { return r.code&codeAnnounce != 0 }
 
 // routes collects the rows of route_change, route and attr.
 type routes struct {
@@ -50,7 +72,7 @@ type routes struct {
 
 	change copyRows
 	route  copyRows
-	attr   copyRows
+	attrs  attrs
 
 	// Changes of current routes: of several changes of one route the last one
 	// decides. late are those for which the RIB had a newer route when they came,
@@ -59,32 +81,22 @@ type routes struct {
 	staged, latened map[routeID]int
 	merged          bool // stage_route was used in this transaction
 
-	// known are attribute sets that are committed. They are forgotten every day:
-	// one that no writer made sure of for long, and that nothing refers to, is
-	// deleted with the history that did.
-	known    *history.Known
-	knownDay int64
-	fresh    map[[history.HashLen]byte]struct{}
-
 	families map[bgp.Family]bool // that have a name
 	family   bgp.Family          // the last one
 
 	update    bgp.Update
-	read      history.Attrs
 	key, text []byte
 }
 
 const (
-	changeColumns = "received, sequence, observed, path_id, speaker, position, family, code, attr, prefix, nlri, rd, key, labels"
-	routeColumns  = "received, sequence, observed, path_id, rib, speaker, position, family, code, attr, prefix, nlri, rd, key, labels"
-	attrColumns   = "id, " + history.AttrColumns
+	changeColumns = "received, event, attr, speaker, delay, code, prefix, more"
+	routeColumns  = "received, event, attr, rib, speaker, delay, code, prefix, key, more"
 )
 
 func (t *routes) init(known int) {
-	t.change = copyRows{into: "COPY route_change (" + changeColumns + ") FROM STDIN BINARY", columns: 14}
-	t.route = copyRows{into: "COPY stage_route (" + routeColumns + ") FROM STDIN BINARY", columns: 15}
-	t.attr = copyRows{into: "COPY stage_attr (" + attrColumns + ") FROM STDIN BINARY", columns: 1 + history.AttrCount}
-	t.known = history.NewKnown(known)
+	t.change = copyRows{into: "COPY route_change (" + changeColumns + ") FROM STDIN BINARY", columns: 8}
+	t.route = copyRows{into: "COPY stage_route (" + routeColumns + ") FROM STDIN BINARY", columns: 10}
+	t.attrs.init(known)
 	t.forget()
 }
 
@@ -92,37 +104,18 @@ func (t *routes) init(known int) {
 func (t *routes) forget() {
 	t.change.clear()
 	t.route.clear()
-	t.attr.clear()
+	t.attrs.forget()
 	t.stage, t.late = t.stage[:0], t.late[:0]
 	t.staged, t.latened = map[routeID]int{}, map[routeID]int{}
-	t.fresh = map[[history.HashLen]byte]struct{}{}
 	t.families, t.family = map[bgp.Family]bool{}, 0
 	for _, f := range bgp.Families() {
 		t.families[f] = true
 	}
-	t.read.Begin()
 }
 
-// fingerprint: the hash is a good one already.
-func fingerprint(hash *[history.HashLen]byte) history.Fingerprint {
-	return history.Fingerprint{Hi: binary.BigEndian.Uint64(hash[:]), Lo: binary.BigEndian.Uint32(hash[8:])}
-}
-
-// today forgets the attribute sets that were made sure of on another day.
-func (t *routes) today(day int64) {
-	if day != t.knownDay {
-		t.known.Reset(false)
-		t.knownDay = day
-	}
-}
-
-// committed remembers the attribute sets of the transaction that was committed.
-func (t *routes) committed() {
-	for hash := range t.fresh {
-		t.known.Add(fingerprint(&hash), 1)
-	}
-	clear(t.fresh)
-}
+// sequenceMost is the largest sequence that column event has room for: 140 million
+// million events of a collector.
+const sequenceMost = 1<<(63-history.PositionBits) - 1
 
 // Route implements history.Store.
 func (s *Sink) Route(e *event.Event) error {
@@ -134,16 +127,13 @@ func (s *Sink) Route(e *event.Event) error {
 	if e.Flags&event.FlagDropped != 0 || t.update.Verdict() == bgp.VerdictSessionReset {
 		return s.Anomaly(e, history.AnomalyUnreadable, history.Unreadable(&t.update))
 	}
-	who, err := s.speaker(e)
-	if err != nil {
-		return err
+	if e.Sequence > sequenceMost {
+		return s.Anomaly(e, history.AnomalyRefused, "the sequence is too large")
 	}
-	row := staged{
-		received: history.Micros(e.Received), observed: observedMicros(e), sequence: int64(e.Sequence), speaker: who.id,
-		routeID: routeID{rib: who.rib.id},
-	}
-	late := history.Late(e, who.rib.last)
-	t.read.Begin()
+	t.attrs.read.Begin()
+	var who speaker
+	var late bool
+	var family bgp.Family
 	rows := 0
 	it := t.update.Routes()
 	for i := 0; it.Next(); i++ {
@@ -154,17 +144,34 @@ func (s *Sink) Route(e *event.Event) error {
 		if i >= 1<<history.PositionBits {
 			return s.Anomaly(e, history.AnomalyRefused, "more than 65,536 routes")
 		}
-		row.position = int32(i)
 		r := it.Route()
-		s.nameFamily(r.NLRI.Family)
+		if rows == 0 || r.NLRI.Family != family {
+			var err error
+			if who, err = s.speaker(e, r.NLRI.Family); err != nil {
+				return err
+			}
+			family, late = r.NLRI.Family, history.Late(e, who.rib.last)
+			s.who.heard(who.rib, history.Micros(e.Received))
+			s.nameFamily(family)
+		}
+		row := staged{
+			received: history.Micros(e.Received), observed: observedMicros(e), event: int64(e.Sequence)<<history.PositionBits | int64(i),
+			speaker: who.id, routeID: routeID{rib: who.rib.id},
+		}
 		if err := t.add(e, r, m, row, late); err != nil {
 			return err
 		}
 		rows++
 	}
-	s.who.heard(who.rib, row.received)
+	if rows == 0 {
+		who, err := s.speaker(e, allFamilies)
+		if err != nil {
+			return err
+		}
+		s.who.heard(who.rib, history.Micros(e.Received))
+	}
 	s.uncounted.Row("route_change", rows)
-	if t.change.full() || t.attr.full() || len(t.stage)+len(t.late) >= stagedMost {
+	if t.change.full() || t.attrs.rows.full() || len(t.stage)+len(t.late) >= stagedMost {
 		return s.flushRoutes()
 	}
 	return nil
@@ -186,16 +193,16 @@ func (s *Sink) nameFamily(f bgp.Family) {
 // add encodes one route; row has what is the event's.
 func (t *routes) add(e *event.Event, r *bgp.Route, m event.Mark, row staged, late bool) error {
 	n := &r.NLRI
+	row.prefix, row.pathID, row.code = n.Prefix, history.PathID(n), codeOf(e, r, m)
 	t.key = history.AppendKey(t.key[:0], n)
 	key := t.key
-	row.prefix, row.family = n.Prefix, int32(n.Family)
-	plain := history.Plain(n, key)
-	if !plain {
+	if history.Plain(n, key) {
+		key = nil
+	} else {
 		if len(key) > longestKey {
 			sum := sha256.Sum256(key)
-			key = append(t.key[:0], sum[:]...)
+			key = sum[:]
 		}
-		row.key = string(key)
 		if !n.Prefix.IsValid() {
 			row.nlri = string(n.AppendText(nil))
 		}
@@ -203,13 +210,12 @@ func (t *routes) add(e *event.Event, r *bgp.Route, m event.Mark, row staged, lat
 			row.rd = string(n.RD.AppendText(nil))
 		}
 	}
-	row.pathID = history.PathID(n)
-	row.code = int16(history.Code(e, r, m))
+	row.name(key)
 	if r.Action == bgp.Announce {
-		if err := t.attributes(e, r); err != nil {
+		if err := t.attrs.add(e, &t.update, r); err != nil {
 			return err
 		}
-		row.attr = t.read.Hash
+		row.attr = t.attrs.number
 		if len(n.Labels) > 0 {
 			t.text = history.AppendLabels(t.text[:0], n.Labels)
 			row.labels = string(t.text)
@@ -217,7 +223,7 @@ func (t *routes) add(e *event.Event, r *bgp.Route, m event.Mark, row staged, lat
 	}
 	row.encode(&t.change, false)
 	switch {
-	case int64(row.code)&history.CodeReal == 0:
+	case row.code&codeReal == 0:
 	case late:
 		t.keepLate(&row)
 	default:
@@ -226,59 +232,96 @@ func (t *routes) add(e *event.Event, r *bgp.Route, m event.Mark, row staged, lat
 	return nil
 }
 
-// attributes makes the row of the route's attribute set, if it may be missing.
-func (t *routes) attributes(e *event.Event, r *bgp.Route) error {
-	same, err := t.read.Key(e, &t.update, r)
-	if same || err != nil {
-		return err
+// name makes the column key of table route: nothing where the prefix says all,
+// else an octet that is 1 if a path identifier of four octets follows, and 0 if
+// not; then the NLRI's key.
+func (r *staged) name(key []byte) {
+	if r.pathID == history.NoPathID && len(key) == 0 {
+		return
 	}
-	if t.known.Find(fingerprint(&t.read.Hash)) != 0 {
-		return nil
+	var b [1 + 4 + sha256.Size]byte
+	name := b[:1]
+	if r.pathID != history.NoPathID {
+		b[0] = 1
+		name = binary.BigEndian.AppendUint32(name, uint32(r.pathID))
 	}
-	if _, ok := t.fresh[t.read.Hash]; ok {
-		return nil
+	r.key = string(append(name, key...))
+}
+
+// nlriKey is the key that name was given.
+func (r *staged) nlriKey() string {
+	switch {
+	case r.key == "":
+		return ""
+	case r.pathID != history.NoPathID:
+		return r.key[5:]
 	}
-	t.attr.begin()
-	t.attr.bytes(t.read.Hash[:])
-	for _, v := range t.read.Columns(&t.update, r) {
-		t.attr.value(v)
-	}
-	t.fresh[t.read.Hash] = struct{}{}
-	return nil
+	return r.key[1:]
+}
+
+// delay is the column of that name; without ok, observed is null or too far away.
+func (r *staged) delay() (us int32, ok bool) {
+	d := r.received - r.observed
+	return int32(d), r.observed != 0 && d == int64(int32(d))
 }
 
 // encode writes the row for route_change, or for stage_route.
 func (r *staged) encode(c *copyRows, current bool) {
 	c.begin()
 	c.time(r.received)
-	c.int8(r.sequence)
-	c.timeOrNull(r.observed)
-	if r.pathID == history.NoPathID && !current {
-		c.null()
+	c.int8(r.event)
+	if r.announce() {
+		c.int8(r.attr)
 	} else {
-		c.int8(r.pathID)
+		c.null()
 	}
 	if current {
 		c.int4(r.rib)
 	}
 	c.int4(r.speaker)
-	c.int4(r.position)
-	c.int4(r.family)
-	c.int2(r.code)
-	if r.announce() {
-		c.bytes(r.attr[:])
+	if delay, ok := r.delay(); ok {
+		c.int4(delay)
 	} else {
 		c.null()
 	}
+	c.char(r.code)
 	c.cidr(r.prefix)
-	c.textOrNull(r.nlri)
-	c.textOrNull(r.rd)
-	if r.key == "" && !current {
-		c.null()
-	} else {
+	if current {
 		c.text(r.key)
 	}
+	r.encodeMore(c)
+}
+
+// encodeMore writes the column more, a route_more.
+func (r *staged) encodeMore(c *copyRows) {
+	_, near := r.delay()
+	far := r.observed != 0 && !near
+	if r.key == "" && r.labels == "" && r.nlri == "" && r.rd == "" && !far {
+		c.null()
+		return
+	}
+	start := c.beginRecord(6)
+	c.field(pgtype.Int8OID)
+	if r.pathID == history.NoPathID {
+		c.null()
+	} else {
+		c.int8(r.pathID)
+	}
+	c.field(pgtype.TimestamptzOID)
+	if far {
+		c.time(r.observed)
+	} else {
+		c.null()
+	}
+	c.field(pgtype.TextOID)
+	c.textOrNull(r.nlri)
+	c.field(pgtype.TextOID)
+	c.textOrNull(r.rd)
+	c.field(pgtype.ByteaOID)
+	c.textOrNull(r.nlriKey())
+	c.field(pgtype.TextOID)
 	c.textOrNull(r.labels)
+	c.endRecord(start)
 }
 
 func (t *routes) keep(r *staged) {
@@ -305,31 +348,26 @@ func (t *routes) keepLate(r *staged) {
 // once.
 func order(a, b staged) int {
 	return cmp.Or(a.prefix.Addr().Compare(b.prefix.Addr()), cmp.Compare(a.prefix.Bits(), b.prefix.Bits()), cmp.Compare(a.rib, b.rib),
-		cmp.Compare(a.family, b.family), cmp.Compare(a.pathID, b.pathID), bytes.Compare([]byte(a.key), []byte(b.key)))
+		strings.Compare(a.key, b.key))
 }
 
 // The statements that merge. Each one with a %s is run for routes with a prefix
 // and for those without, because NULL = NULL would not use the index.
 const (
-	// In the order of their numbers, so that two writers never wait for each other.
-	mergeAttrs = "INSERT INTO attr AS a (" + attrColumns + ") SELECT " + attrColumns + " FROM stage_attr ORDER BY id " +
-		"ON CONFLICT (id) DO UPDATE SET seen = excluded.seen WHERE a.seen < excluded.seen"
-
-	isAnnounce   = "s.code & 3 = 1"
+	isAnnounce   = "s.code::integer & 1 = 1"
 	upsertRoutes = "INSERT INTO route (" + routeColumns + ") SELECT " + routeColumns + " FROM stage_route AS s WHERE " + isAnnounce
-	onConflict   = " ON CONFLICT (prefix, rib, family, path_id, key) DO UPDATE SET received = excluded.received, sequence = excluded.sequence, " +
-		"observed = excluded.observed, speaker = excluded.speaker, position = excluded.position, code = excluded.code, attr = excluded.attr, " +
-		"nlri = excluded.nlri, rd = excluded.rd, labels = excluded.labels"
-	deleteRoutes = "DELETE FROM route AS r USING stage_route AS s WHERE NOT (" + isAnnounce + ") AND r.rib = s.rib AND r.family = s.family " +
-		"AND r.path_id = s.path_id AND r.key = s.key"
+	replace      = "received = excluded.received, event = excluded.event, attr = excluded.attr, speaker = excluded.speaker, " +
+		"delay = excluded.delay, code = excluded.code, more = excluded.more"
+	onConflict    = " ON CONFLICT (prefix, rib, key) DO UPDATE SET " + replace
+	deleteRoutes  = "DELETE FROM route AS r USING stage_route AS s WHERE NOT (" + isAnnounce + ") AND r.rib = s.rib AND r.key = s.key"
 	withPrefix    = " AND s.prefix IS NOT NULL AND r.prefix = s.prefix"
 	withoutPrefix = " AND s.prefix IS NULL AND r.prefix IS NULL"
 
 	// nothingNewer holds when history knows nothing later about the route. What
 	// is older than the horizon has no say, because what followed may be gone.
 	nothingNewer = " AND s.received >= (SELECT at FROM horizon) AND NOT EXISTS (SELECT FROM route_change AS r JOIN speaker AS k ON k.id = r.speaker " +
-		"WHERE r.received > s.received AND k.rib = s.rib AND r.family = s.family AND coalesce(r.path_id, -1) = s.path_id " +
-		"AND coalesce(r.key, '') = s.key"
+		"WHERE r.received > s.received AND k.rib = s.rib AND (r.more).path_id IS NOT DISTINCT FROM (s.more).path_id " +
+		"AND (r.more).key IS NOT DISTINCT FROM (s.more).key"
 )
 
 // flushRoutes sends and merges what was collected.
@@ -338,12 +376,12 @@ func (s *Sink) flushRoutes() error {
 	if err := t.change.send(s.ctx, s.conn); err != nil {
 		return err
 	}
-	if t.attr.n > 0 {
-		if err := t.attr.send(s.ctx, s.conn); err != nil {
+	if t.attrs.rows.n > 0 {
+		if err := t.attrs.rows.send(s.ctx, s.conn); err != nil {
 			return err
 		}
 		if err := s.exec(mergeAttrs); err != nil {
-			return err
+			return t.attrs.refused(err)
 		}
 		// More may come in this transaction.
 		if err := s.exec("TRUNCATE stage_attr"); err != nil {

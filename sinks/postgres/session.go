@@ -76,7 +76,7 @@ func (s *Sink) RouterEvent(e *event.Event) error {
 
 // PeerEvent implements history.Store.
 func (s *Sink) PeerEvent(e *event.Event) error {
-	who, err := s.speaker(e)
+	who, err := s.speaker(e, allFamilies)
 	if err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func (s *Sink) PeerEvent(e *event.Event) error {
 
 // Stats implements history.Store.
 func (s *Sink) Stats(e *event.Event) error {
-	who, err := s.speaker(e)
+	who, err := s.speaker(e, allFamilies)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/ribtap/ribtap/bgp"
 	"github.com/ribtap/ribtap/event"
 	"github.com/ribtap/ribtap/history"
 )
@@ -94,7 +95,7 @@ func (s *Sink) Open(ctx context.Context) error {
 	defer cancel()
 	// Nothing is known of what is there: it may be a backup.
 	s.position.Store(0)
-	s.routes.known.Reset(false)
+	s.routes.attrs.known.Reset(false)
 	err := s.connect(ctx, true)
 	if err != nil {
 		s.hangUp()
@@ -273,8 +274,19 @@ func (s *Sink) write(ctx context.Context, prepare func(context.Context) (batch, 
 
 // transaction writes the batch with f and its position, or nothing.
 func (s *Sink) transaction(ctx context.Context, b batch, f func(from, to int) error) error {
+	for {
+		err := s.try(ctx, b, f)
+		// Nearly never; each time another set gets another number.
+		if !errors.Is(err, errNumberTaken) || ctx.Err() != nil || s.conn.IsClosed() {
+			return err
+		}
+		s.log.Warn("postgres: two attribute sets have hashes that begin alike; one gets another number", "error", err)
+	}
+}
+
+func (s *Sink) try(ctx context.Context, b batch, f func(from, to int) error) error {
 	s.ctx, s.batch, s.routes.merged = ctx, b, false
-	s.routes.today(dayOf(time.Now()))
+	s.routes.attrs.today(dayOf(time.Now()))
 	tx, err := s.conn.Begin(ctx)
 	if err == nil {
 		if err = s.move(b.to); err == nil {
@@ -296,7 +308,7 @@ func (s *Sink) transaction(ctx context.Context, b batch, f func(from, to int) er
 	}
 	s.position.Store(b.to)
 	s.cursor.moved()
-	s.routes.committed()
+	s.routes.attrs.committed()
 	s.metrics.count(&s.uncounted)
 	return nil
 }
@@ -330,14 +342,15 @@ func (s *Sink) exec(sql string) error {
 	return err
 }
 
-func (s *Sink) speaker(e *event.Event) (speaker, error) {
+// speaker returns who said e, of a family.
+func (s *Sink) speaker(e *event.Event, f bgp.Family) (speaker, error) {
 	if s.who.full() {
 		if err := s.flush(); err != nil {
 			return speaker{}, err
 		}
 		s.who.forget()
 	}
-	return s.who.speaker(s.ctx, s.conn, s.later, e)
+	return s.who.speaker(s.ctx, s.conn, s.later, e, f)
 }
 
 // together writes the rows of a part of the batch.
