@@ -119,29 +119,26 @@ CREATE UNIQUE INDEX attr_hash ON attr (hash);
 -- What happened to a route; the history.
 CREATE TABLE route_change (
   id INTEGER PRIMARY KEY,  -- sequence << 16 | position
-  received INTEGER NOT NULL,
+  received INTEGER NOT NULL, -- since 2028-01-01: six octets up to 2032, not eight
   delta INTEGER,           -- observed - received
   speaker INTEGER NOT NULL,
   nlri INTEGER NOT NULL,
-  path_id INTEGER NOT NULL, -- -1: none
+  path_id INTEGER NOT NULL, -- the identifier + 1; 0: none
   code INTEGER NOT NULL,   -- action | marks << 2 | cause << 8
   attr INTEGER,            -- null: a withdrawal
   labels TEXT
 );
-CREATE INDEX route_change_nlri ON route_change (nlri, id);
+-- Behind the column an index has the id by itself; named, it would be there twice.
+CREATE INDEX route_change_nlri ON route_change (nlri);
 
--- The routes there are now.
+-- The routes there are now; what else is to say of one, its route_change says.
 CREATE TABLE route (
   nlri INTEGER NOT NULL,
   rib INTEGER NOT NULL,
   path_id INTEGER NOT NULL,
   change INTEGER NOT NULL, -- the route_change that made it
-  received INTEGER NOT NULL,
-  delta INTEGER,
   speaker INTEGER NOT NULL,
-  code INTEGER NOT NULL,
   attr INTEGER,
-  labels TEXT,
   PRIMARY KEY (nlri, rib, path_id)
 ) WITHOUT ROWID;
 
@@ -247,8 +244,8 @@ CREATE VIEW route_history AS
 SELECT
   c.id >> 16 AS sequence,
   c.id & 65535 AS position,
-  strftime('%Y-%m-%dT%H:%M:%S', c.received / 1000000, 'unixepoch') || printf('.%06dZ', c.received % 1000000) AS received_at,
-  iif(c.received + c.delta IS NULL, NULL, strftime('%Y-%m-%dT%H:%M:%S', (c.received + c.delta) / 1000000, 'unixepoch') || printf('.%06dZ', (c.received + c.delta) % 1000000)) AS observed_at,
+  strftime('%Y-%m-%dT%H:%M:%S', (c.received + 1830297600000000) / 1000000, 'unixepoch') || printf('.%06dZ', (c.received + 1830297600000000) % 1000000) AS received_at,
+  iif(c.delta IS NULL, NULL, strftime('%Y-%m-%dT%H:%M:%S', (c.received + c.delta + 1830297600000000) / 1000000, 'unixepoch') || printf('.%06dZ', (c.received + c.delta + 1830297600000000) % 1000000)) AS observed_at,
   r.collector,
   r.name AS router,
   nullif(r.address, '') AS router_address,
@@ -259,7 +256,7 @@ SELECT
   v.name AS rib,
   f.name AS family,
   n.prefix,
-  nullif(c.path_id, -1) AS path_id,
+  nullif(c.path_id, 0) - 1 AS path_id,
   nullif(n.rd, '') AS rd,
   c.labels,
   iif(c.code & 3 = 1, 'announce', 'withdraw') AS action,
@@ -292,10 +289,10 @@ LEFT JOIN cause AS k ON k.id = +c.code >> 8;
 
 CREATE VIEW routes AS
 SELECT
-  c.change >> 16 AS sequence,
-  c.change & 65535 AS position,
-  strftime('%Y-%m-%dT%H:%M:%S', c.received / 1000000, 'unixepoch') || printf('.%06dZ', c.received % 1000000) AS received_at,
-  iif(c.received + c.delta IS NULL, NULL, strftime('%Y-%m-%dT%H:%M:%S', (c.received + c.delta) / 1000000, 'unixepoch') || printf('.%06dZ', (c.received + c.delta) % 1000000)) AS observed_at,
+  t.change >> 16 AS sequence,
+  t.change & 65535 AS position,
+  strftime('%Y-%m-%dT%H:%M:%S', (c.received + 1830297600000000) / 1000000, 'unixepoch') || printf('.%06dZ', (c.received + 1830297600000000) % 1000000) AS received_at,
+  iif(c.delta IS NULL, NULL, strftime('%Y-%m-%dT%H:%M:%S', (c.received + c.delta + 1830297600000000) / 1000000, 'unixepoch') || printf('.%06dZ', (c.received + c.delta + 1830297600000000) % 1000000)) AS observed_at,
   r.collector,
   r.name AS router,
   nullif(r.address, '') AS router_address,
@@ -306,10 +303,10 @@ SELECT
   v.name AS rib,
   f.name AS family,
   n.prefix,
-  nullif(c.path_id, -1) AS path_id,
+  nullif(t.path_id, 0) - 1 AS path_id,
   nullif(n.rd, '') AS rd,
   c.labels,
-  strftime('%Y-%m-%dT%H:%M:%S', c.received / 1000000, 'unixepoch') || printf('.%06dZ', c.received % 1000000) AS since,
+  strftime('%Y-%m-%dT%H:%M:%S', (c.received + 1830297600000000) / 1000000, 'unixepoch') || printf('.%06dZ', (c.received + 1830297600000000) % 1000000) AS since,
   c.code >> 2 & 1 AS changed,
   a.origin,
   a.as_path,
@@ -325,10 +322,11 @@ SELECT
   a.otc,
   a.flags,
   NULL AS rpki
-FROM route AS c
-JOIN nlri AS n ON n.id = c.nlri
-LEFT JOIN attr AS a ON a.id = +c.attr
-LEFT JOIN speaker AS s ON s.id = +c.speaker
+FROM route AS t
+JOIN nlri AS n ON n.id = t.nlri
+LEFT JOIN route_change AS c ON c.id = +t.change
+LEFT JOIN attr AS a ON a.id = +t.attr
+LEFT JOIN speaker AS s ON s.id = +t.speaker
 LEFT JOIN rib AS b ON b.id = +s.rib
 LEFT JOIN peer AS p ON p.id = +b.peer
 LEFT JOIN router AS r ON r.id = +p.router

@@ -12,7 +12,8 @@
 // what (nlri, path_id), what it was (code) and with which attributes (attr).
 // NLRI and attribute sets are stored once. The number of a route_change is
 // sequence<<16 | position, so the table itself is the order of the wire, and its
-// index (nlri, id) is the history of one NLRI. route is what there is now.
+// index by nlri is the history of one NLRI. route is what there is now, by the
+// change that made it.
 //
 // # One writer
 //

@@ -17,7 +17,7 @@ import (
 // The queries below read numbers from the tables where the views show texts;
 // who said something comes from a map, which saves a join of five tables a row.
 const (
-	columnsOfRow  = "c.received, c.delta, c.speaker, n.family, n.prefix, c.path_id, n.rd, c.labels, c.code, n.plen, c.nlri, c.attr"
+	columnsOfRow  = "c.received, c.delta, c.speaker, n.family, n.prefix, c.path_id - 1, n.rd, c.labels, c.code, n.plen, c.nlri, c.attr"
 	columnsOfAttr = "a.origin, a.as_path, a.origin_as, a.next_hop, a.med, a.local_pref, a.communities, a.large_communities, " +
 		"a.ext_communities, a.aggregator, a.atomic_aggregate, a.otc, a.flags"
 	joinAttr = " LEFT JOIN attr AS a ON a.id = c.attr"
@@ -138,9 +138,9 @@ func (s *speakers) wanted(id int64) (*who, error) {
 // maxSpeakers bounds how many speakers a statement names.
 const maxSpeakers = 500
 
-// only lets the statement leave out the rows of speakers that the query is not
-// about, before it joins anything to them. wanted decides all the same.
-func (s *speakers) only(w *where) error {
+// only lets the statement leave out the rows of a table of speakers that the query
+// is not about, before it joins anything to them. wanted decides all the same.
+func (s *speakers) only(w *where, table string) error {
 	q := &s.query
 	if q.RIB == event.RIBNone && q.ASN == 0 && q.Router == "" && !q.Peer.IsValid() {
 		return nil
@@ -156,7 +156,7 @@ func (s *speakers) only(w *where) error {
 		}
 	}
 	if len(ids) <= maxSpeakers {
-		w.add("+c.speaker IN (" + strings.Join(ids, ", ") + ")")
+		w.add("+" + table + ".speaker IN (" + strings.Join(ids, ", ") + ")")
 	}
 	return nil
 }
@@ -256,6 +256,7 @@ func (s *speakers) each(ctx context.Context, tx *sql.Tx, sq statementText, attrs
 		if err := rows.Scan(fields...); err != nil {
 			return err
 		}
+		r.received += changeEpoch
 		w, err := s.wanted(r.speaker)
 		if err != nil {
 			return err
@@ -301,7 +302,7 @@ func (s *speakers) eachAt(ctx context.Context, tx *sql.Tx, q Query, f rowFunc) e
 		return nil
 	}
 	var w where
-	if err := s.only(&w); err != nil {
+	if err := s.only(&w, "c"); err != nil {
 		return err
 	}
 	err = s.each(ctx, tx, q.at(w), false, func(w *who, r *row) error {
@@ -376,7 +377,7 @@ func (r *Reader) Routes(ctx context.Context, q Query) iter.Seq2[Route, error] {
 			}
 			if q.At.IsZero() {
 				var w where
-				if err := s.only(&w); err != nil {
+				if err := s.only(&w, "t"); err != nil {
 					return err
 				}
 				return s.each(ctx, tx, q.routesNow(w), true, give)
@@ -389,13 +390,22 @@ func (r *Reader) Routes(ctx context.Context, q Query) iter.Seq2[Route, error] {
 	}
 }
 
-// fromNLRI is the tables of a query on route or route_change, c. CROSS JOIN
-// tells SQLite to begin with the NLRI where the query names them.
-func (q *Query) fromNLRI(table string) string {
+// fromNLRI is the tables of a query on route_change, c. CROSS JOIN tells SQLite to
+// begin with the NLRI where the query names them.
+func (q *Query) fromNLRI() string {
 	if q.byNLRI() {
-		return " FROM nlri AS n CROSS JOIN " + table + " AS c ON c.nlri = n.id"
+		return " FROM nlri AS n CROSS JOIN route_change AS c ON c.nlri = n.id"
 	}
-	return " FROM " + table + " AS c CROSS JOIN nlri AS n ON n.id = c.nlri"
+	return " FROM route_change AS c CROSS JOIN nlri AS n ON n.id = c.nlri"
+}
+
+// fromRoute is the tables of a query on route, t, with the changes that made them.
+func (q *Query) fromRoute() string {
+	const change = " CROSS JOIN route_change AS c ON c.id = t.change"
+	if q.byNLRI() {
+		return " FROM nlri AS n CROSS JOIN route AS t ON t.nlri = n.id" + change
+	}
+	return " FROM route AS t" + change + " CROSS JOIN nlri AS n ON n.id = t.nlri"
 }
 
 // order is the order of Routes.
@@ -412,7 +422,7 @@ func (q *Query) order() string {
 func (q *Query) routesNow(w where) statementText {
 	q.nlri(&w)
 	return statementText{
-		"SELECT c.change, " + columnsOfRow + ", " + columnsOfAttr + q.fromNLRI("route") + joinAttr + w.String() + q.order(), w.args,
+		"SELECT c.id, " + columnsOfRow + ", " + columnsOfAttr + q.fromRoute() + joinAttr + w.String() + q.order(), w.args,
 	}
 }
 
@@ -423,7 +433,7 @@ func (r *Reader) History(ctx context.Context, q Query) iter.Seq2[Change, error] 
 		left := q.Limit
 		err := r.read(ctx, q, func(tx *sql.Tx, s *speakers) error {
 			var w where
-			if err := s.only(&w); err != nil {
+			if err := s.only(&w, "c"); err != nil {
 				return err
 			}
 			var longestOf longest
@@ -463,10 +473,10 @@ func (r *Reader) History(ctx context.Context, q Query) iter.Seq2[Change, error] 
 // window adds the bounds of time on route_change.
 func (q *Query) window(w *where) {
 	if !q.From.IsZero() {
-		w.add("c.received >= ?", q.From.UnixMicro())
+		w.add("c.received >= ?", q.From.UnixMicro()-changeEpoch)
 	}
 	if !q.To.IsZero() {
-		w.add("c.received <= ?", q.To.UnixMicro())
+		w.add("c.received <= ?", q.To.UnixMicro()-changeEpoch)
 	}
 }
 
@@ -475,7 +485,7 @@ func (q *Query) history(w where) statementText {
 	if q.Newest {
 		order += " DESC"
 	}
-	from := q.fromNLRI("route_change")
+	from := q.fromNLRI()
 	if !q.byNLRI() && (!q.From.IsZero() || !q.To.IsZero()) {
 		from = " FROM span AS sp CROSS JOIN route_change AS c ON c.id BETWEEN sp.first AND sp.last CROSS JOIN nlri AS n ON n.id = c.nlri"
 		order = strings.Replace(order, "c.id", "sp.first", 1) + strings.Replace(order[len(" ORDER BY"):], " ", ", ", 1)
@@ -495,19 +505,19 @@ func (q *Query) history(w where) statementText {
 func (q *Query) lengths(w where) statementText {
 	q.nlri(&w)
 	q.window(&w)
-	return statementText{"SELECT c.id, " + columnsOfRow + q.fromNLRI("route_change") + w.String() + q.order(), w.args}
+	return statementText{"SELECT c.id, " + columnsOfRow + q.fromNLRI() + w.String() + q.order(), w.args}
 }
 
 // at finds the changes of state up to q.At, NLRI after NLRI.
 func (q *Query) at(w where) statementText {
 	q.nlri(&w)
-	w.add("c.received <= ?", q.At.UnixMicro())
+	w.add("c.received <= ?", q.At.UnixMicro()-changeEpoch)
 	w.add(fmt.Sprintf("c.code & %d <> 0", history.CodeReal))
 	order := ", c.nlri"
 	if q.order() == "" {
 		order = " ORDER BY c.nlri"
 	}
-	from := q.fromNLRI("route_change")
+	from := q.fromNLRI()
 	if !q.byNLRI() {
 		// The index gives the order, where the planner would sort.
 		from = strings.Replace(from, "route_change AS c", "route_change AS c INDEXED BY route_change_nlri", 1)

@@ -16,9 +16,9 @@ const stagedMost = 1 << 16
 
 // staged is a change of a current route that is not yet written.
 type staged struct {
-	nlri, rib, pathID int64
+	nlri, rib, pathID int64 // pathID is the identifier + 1; 0: none
 	change            int64
-	received          int64
+	received          int64 // as sinceEpoch makes it
 	delta             driver.Value
 	speaker, code     int64
 	attr, labels      driver.Value
@@ -55,9 +55,8 @@ const spanChanges = 8192
 
 const (
 	changeColumns = "id, received, delta, speaker, nlri, path_id, code, attr, labels"
-	routeColumns  = "nlri, rib, path_id, change, received, delta, speaker, code, attr, labels"
-	onConflict    = " ON CONFLICT DO UPDATE SET change = excluded.change, received = excluded.received, delta = excluded.delta, " +
-		"speaker = excluded.speaker, code = excluded.code, attr = excluded.attr, labels = excluded.labels"
+	routeColumns  = "nlri, rib, path_id, change, speaker, attr"
+	onConflict    = " ON CONFLICT DO UPDATE SET change = excluded.change, speaker = excluded.speaker, attr = excluded.attr"
 	// nothingNewer holds when history knows nothing later about the route.
 	nothingNewer = " NOT EXISTS (SELECT 1 FROM route_change AS c JOIN speaker AS s ON s.id = c.speaker " +
 		"WHERE c.nlri = ?1 AND s.rib = ?2 AND c.path_id = ?3 AND c.received > ?5)"
@@ -67,14 +66,14 @@ func (t *routes) prepare(c driver.Conn) (err error) {
 	if t.change, err = newInserter(c, "INSERT INTO route_change ("+changeColumns+")", 9, ""); err != nil {
 		return err
 	}
-	if t.upsert, err = newInserter(c, "INSERT INTO route ("+routeColumns+")", 10, onConflict); err != nil {
+	if t.upsert, err = newInserter(c, "INSERT INTO route ("+routeColumns+")", 6, onConflict); err != nil {
 		return err
 	}
 	return prepareAll(c, []query{
 		{&t.remove, "DELETE FROM route WHERE nlri = ? AND rib = ? AND path_id = ?"},
 		{
 			&t.upsertLate,
-			"INSERT INTO route (" + routeColumns + ") SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10 WHERE" + nothingNewer + onConflict,
+			"INSERT INTO route (" + routeColumns + ") SELECT ?1, ?2, ?3, ?4, ?6, ?7 WHERE" + nothingNewer + onConflict,
 		},
 		{&t.removeLate, "DELETE FROM route WHERE nlri = ?1 AND rib = ?2 AND path_id = ?3 AND ?4 = ?4 AND" + nothingNewer},
 		{&t.addSpan, "INSERT OR REPLACE INTO span (first, last, min_received, max_received, changes) VALUES (?, ?, ?, ?, ?)"},
@@ -113,7 +112,7 @@ func (s *Sink) Route(e *event.Event) error {
 	if err != nil {
 		return err
 	}
-	row := staged{rib: who.rib.id, speaker: who.id, received: history.Micros(e.Received), delta: history.Delta(e)}
+	row := staged{rib: who.rib.id, speaker: who.id, received: sinceEpoch(e.Received), delta: history.Delta(e)}
 	row.late = history.Late(e, who.rib.last)
 	s.attrs.read.Begin()
 	rows := 0
@@ -132,7 +131,7 @@ func (s *Sink) Route(e *event.Event) error {
 		}
 		rows++
 	}
-	s.who.heard(who.rib, row.received)
+	s.who.heard(who.rib, history.Micros(e.Received))
 	s.uncounted.Row("route_change", rows)
 	return s.considerBulk()
 }
@@ -143,7 +142,7 @@ func (s *Sink) oneRoute(e *event.Event, r *bgp.Route, m event.Mark, row staged) 
 	if row.nlri, err = s.nlris.id(&r.NLRI); err != nil {
 		return err
 	}
-	row.pathID = history.PathID(&r.NLRI)
+	row.pathID = history.PathID(&r.NLRI) - history.NoPathID
 	row.code = history.Code(e, r, m)
 	if r.Action == bgp.Announce {
 		id, err := s.attrs.of(e, &t.update, r)
@@ -157,7 +156,7 @@ func (s *Sink) oneRoute(e *event.Event, r *bgp.Route, m event.Mark, row staged) 
 	if err != nil {
 		return err
 	}
-	if err := t.cover(row.change, row.received); err != nil {
+	if err := t.cover(row.change, history.Micros(e.Received)); err != nil {
 		return err
 	}
 	if row.code&history.CodeReal == 0 {
@@ -241,7 +240,7 @@ func (t *routes) write(r *staged) error {
 	case r.late:
 		return t.writeLate(r, announce)
 	case announce:
-		return t.upsert.add(r.nlri, r.rib, r.pathID, r.change, r.received, r.delta, r.speaker, r.code, r.attr, r.labels)
+		return t.upsert.add(r.nlri, r.rib, r.pathID, r.change, r.speaker, r.attr)
 	}
 	err := t.remove.exec(r.nlri, r.rib, r.pathID)
 	return err
@@ -254,7 +253,7 @@ func (t *routes) writeLate(r *staged, announce bool) error {
 		return err
 	}
 	if announce {
-		err := t.upsertLate.exec(r.nlri, r.rib, r.pathID, r.change, r.received, r.delta, r.speaker, r.code, r.attr, r.labels)
+		err := t.upsertLate.exec(r.nlri, r.rib, r.pathID, r.change, r.received, r.speaker, r.attr)
 		return err
 	}
 	err := t.removeLate.exec(r.nlri, r.rib, r.pathID, r.change, r.received)

@@ -2,7 +2,10 @@ package sqlite_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
+	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -125,8 +128,8 @@ func TestSameRouteTwiceInOneUpdate(t *testing.T) {
 func TestPathIdentifiersAreRoutesOfTheirOwn(t *testing.T) {
 	s := newStore(t)
 	attrs := append(attributes([]uint32{65001}), attribute(0x40, 3, []byte{198, 51, 100, 1})...)
-	withID := func(id byte, withdrawn bool) event.Event {
-		nlri := append([]byte{0, 0, 0, id}, appendPrefix(nil, prefixes("10.0.0.0/8")[0])...)
+	withID := func(id uint32, withdrawn bool) event.Event {
+		nlri := append(binary.BigEndian.AppendUint32(nil, id), appendPrefix(nil, prefixes("10.0.0.0/8")[0])...)
 		m := updateMessage(nil, attrs, nlri)
 		if withdrawn {
 			m = updateMessage(nlri, nil, nil)
@@ -135,9 +138,20 @@ func TestPathIdentifiersAreRoutesOfTheirOwn(t *testing.T) {
 		e.Session.AddPath = e.Session.AddPath.With(257)
 		return e
 	}
-	s.write(withID(1, false), withID(2, false), withID(0, false), routeEvent(0, announce(attributes([]uint32{65001}), prefixes("10.0.0.0/8")...)))
+	const largest = math.MaxUint32
+	s.write(withID(largest, false), withID(2, false), withID(0, false), routeEvent(0, announce(attributes([]uint32{65001}), prefixes("10.0.0.0/8")...)))
 	s.write(withID(2, true))
-	s.want("SELECT path_id FROM routes ORDER BY path_id", "-", "0", "1")
+	s.want("SELECT path_id FROM routes ORDER BY path_id", "-", "0", "4294967295")
+	s.want("SELECT path_id FROM route_history ORDER BY sequence", "4294967295", "2", "0", "-", "2")
+	var ids []string
+	for _, r := range all(t, s.reader().Routes(t.Context(), sqlite.Query{})) {
+		if r.PathID == nil {
+			ids = append(ids, "-")
+			continue
+		}
+		ids = append(ids, fmt.Sprint(*r.PathID))
+	}
+	same(t, ids, []string{"-", "0", "4294967295"})
 	s.want("SELECT count(*) FROM nlri", "1")
 }
 
