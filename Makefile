@@ -66,7 +66,7 @@ lint: bin/golangci-lint ## go vet, formatting and the import arrows
 	$(GO) mod verify
 	bin/golangci-lint config verify
 	bin/golangci-lint run --allow-parallel-runners ./...
-	bin/golangci-lint run --allow-parallel-runners --build-tags integration,drill ./internal/... ./sinks/...
+	bin/golangci-lint run --allow-parallel-runners --build-tags integration,drill,bench ./internal/... ./sinks/...
 	bin/golangci-lint fmt --diff
 
 .PHONY: fmt
@@ -85,6 +85,12 @@ fuzz: ## run each fuzz target for FUZZTIME (30s)
 .PHONY: bench
 bench: ## run the benchmarks, with full tables, and print ratios (BENCH=regexp)
 	RIBTAP_DRILL=full $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -p 1 -timeout 60m ./...
+
+.PHONY: bench-system
+bench-system: ## measure the whole process beside other collectors, print a table (ROW=regexp RUNS=5 SIZE=small)
+	scripts/install-bench-peers.sh
+	BENCH_PEERS="$${BENCH_PEERS:-$(CURDIR)/bin/peers}" ROW='$(ROW)' RUNS='$(RUNS)' SIZE='$(SIZE)' BENCH_MRT='$(BENCH_MRT)' \
+		$(GO) test -tags bench -count=1 -run TestSystem -v -timeout 12h ./internal/bench
 
 .PHONY: golden
 golden: ## write the golden files anew; review the diff
