@@ -19,7 +19,7 @@ type trash struct{ w event.Writer }
 func (t *trash) Write(ctx context.Context, batch []event.Event) error {
 	c := make([]event.Event, len(batch))
 	for i := range batch {
-		c[i] = clone(&batch[i])
+		c[i] = Clone(&batch[i])
 	}
 	err := t.w.Write(ctx, c)
 	for i := range batch {
@@ -31,7 +31,8 @@ func (t *trash) Write(ctx context.Context, batch []event.Event) error {
 	return err
 }
 
-func clone(e *event.Event) event.Event {
+// Clone copies an event with all that it refers to but its Router and Peer.
+func Clone(e *event.Event) event.Event {
 	c := *e
 	for _, b := range octets(&c) {
 		*b = bytes.Clone(*b)
