@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/netip"
 	"os"
 	"regexp"
@@ -17,7 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ribtap/ribtap/bgp"
 	"github.com/ribtap/ribtap/event"
 	"github.com/ribtap/ribtap/history/historytest"
 	"github.com/ribtap/ribtap/sinks/postgres"
@@ -33,12 +31,6 @@ func largeRows() int {
 	return n
 }
 
-// largePeers announce the same table; the rest of the history are its changes.
-const (
-	largePeers = 4
-	largeDays  = 5
-)
-
 // BenchmarkLargeHistory writes a history of RIBTAP_BENCH_HISTORY changes over
 // five days, and asks it what docs/sql-postgres.md asks. With
 // RIBTAP_BENCH_DSN it does so in that database, which must be empty, else in one
@@ -50,7 +42,7 @@ func BenchmarkLargeHistory(b *testing.B) {
 			dsn = postgrestest.Start(b)
 		}
 		s := storeAt(b, dsn)
-		g := newChurn(largeRows())
+		g := historytest.NewChurn(largeRows(), event.At(t0.Std().Truncate(day)))
 		if s.sink.Position() == 0 {
 			fill(b, s, g)
 			s.exec("VACUUM ANALYZE")
@@ -74,96 +66,24 @@ GROUP BY ROLLUP (regexp_replace(c.relname, '_(p\d{8}|default)', ''))
 HAVING sum(pg_table_size(c.oid)) / max(n.n) > 0.05
 ORDER BY 3 DESC`
 
-// churn makes the events of the large history.
-type churn struct {
-	table *historytest.Table
-	rng   *rand.Rand
-	rows  int // in all
-	peers []*event.Peer
-	made  int
-	seq   uint64
-	view  bgp.Update
-}
-
-func newChurn(rows int) *churn {
-	g := &churn{table: historytest.NewTable(min(1_230_000, rows/(2*largePeers)), 1), rng: rand.New(rand.NewPCG(7, 7)), rows: rows}
-	for i := range largePeers {
-		p := *historytest.Peer
-		p.Address = netip.AddrFrom4([4]byte{198, 51, 100, byte(1 + i)})
-		g.peers = append(g.peers, &p)
-	}
-	return g
-}
-
-// at is when the change of a number was received.
-func (g *churn) at(n int) event.Time {
-	start := event.At(t0.Std().Truncate(day))
-	return start + event.Time(float64(largeDays*day)*float64(n)/float64(g.rows))
-}
-
-// next is a batch of about n changes: the table of each peer, then changes of
-// updates of the table, most of them of a few, one in ten a withdrawal.
-func (g *churn) next(n int) []event.Event {
-	var out []event.Event
-	for rows := 0; rows < n && g.made < g.rows; {
-		updates := len(g.table.Updates)
-		i := int(g.seq)
-		peer, pdu := g.peers[i/updates%largePeers], []byte(nil)
-		if i < largePeers*updates {
-			i %= updates
-			pdu = g.table.Updates[i]
-		} else {
-			peer = g.peers[g.rng.IntN(largePeers)]
-			if i = g.rng.IntN(updates); g.rng.IntN(2) == 0 {
-				i %= updates/50 + 1
-			}
-			pdu = g.change(g.table.Updates[i])
-		}
-		g.seq++
-		e := historytest.RouteEvent(g.seq, pdu)
-		e.Peer, e.Received = peer, g.at(g.made)
-		e.Observed = e.Received - 1500*1000
-		e.Marks = slices.Repeat(historytest.Changed, g.table.Counts[i])
-		rows += g.table.Counts[i]
-		g.made += g.table.Counts[i]
-		out = append(out, e)
-	}
-	return out
-}
-
-func (g *churn) change(pdu []byte) []byte {
-	g.view.Parse(pdu, historytest.AS4)
-	var list []netip.Prefix
-	for it := g.view.Routes(); it.Next(); {
-		list = append(list, it.Route().NLRI.Prefix)
-	}
-	if g.rng.IntN(10) == 0 {
-		return withdraw(list...)
-	}
-	if g.rng.IntN(3) == 0 {
-		return pdu // comes back
-	}
-	return announce(attributes([]uint32{65001, 1 + g.rng.Uint32N(500), 1 + g.rng.Uint32N(80_000)}, historytest.Communities(g.rng.Uint32N(64))), list...)
-}
-
 // fill writes all of it, and tells the rate, and in three places that of a COPY of
 // the same changes.
-func fill(b *testing.B, s *store, g *churn) {
+func fill(b *testing.B, s *store, g *historytest.Churn) {
 	const batch = 20_000
-	step := max(g.rows/50, 1)
+	step := max(g.Rows/50, 1)
 	from, spent := 0, time.Duration(0)
-	for g.made < g.rows {
-		events := g.next(batch)
+	for g.Made < g.Rows {
+		events := g.Next(batch)
 		spent += timed(b, func() { writeAll(b, s.sink, [][]event.Event{events}) })
-		if n := g.made - from; n >= step || g.made >= g.rows {
+		if n := g.Made - from; n >= step || g.Made >= g.Rows {
 			rate := float64(n) / spent.Seconds()
-			line := fmt.Sprintf("%d rows, %.0f/s", g.made, rate)
-			if share := g.made / step; share == 1 || share == 25 || g.made >= g.rows {
-				raw := copyAgain(b, s, g.at(from), g.at(g.made))
+			line := fmt.Sprintf("%d rows, %.0f/s", g.Made, rate)
+			if share := g.Made / step; share == 1 || share == 25 || g.Made >= g.Rows {
+				raw := copyAgain(b, s, g.At(from), g.At(g.Made))
 				line += fmt.Sprintf(", %.2f of a COPY of the changes alone", rate/raw)
 			}
 			_, _ = fmt.Fprintln(os.Stderr, line) // long work shows progress
-			from, spent = g.made, 0
+			from, spent = g.Made, 0
 		}
 	}
 }
@@ -202,18 +122,18 @@ func copyAgain(b *testing.B, s *store, from, to event.Time) float64 {
 
 // askAll asks the documented questions about a prefix that changed often and
 // the middle of the time, and for a peer's whole table then.
-func askAll(b *testing.B, s *store, g *churn) {
+func askAll(b *testing.B, s *store, g *historytest.Churn) {
 	text, err := os.ReadFile("../../docs/sql-postgres.md")
 	if err != nil {
 		b.Fatal(err)
 	}
-	middle := g.at(g.rows / 2).Std().UTC()
+	middle := g.At(g.Rows / 2).Std().UTC()
 	busy := netip.MustParsePrefix(s.lines("SELECT prefix FROM route_history WHERE received_at >= '" + middle.Format(time.RFC3339) +
 		"' AND family = 'ipv4-unicast' AND masklen(prefix) < 25 GROUP BY prefix ORDER BY count(*) DESC LIMIT 1")[0])
 	block, _ := busy.Addr().Prefix(14)
 	b.Logf("prefix %s, %s changes", busy, s.lines("SELECT count(*) FROM route_history WHERE prefix = '" + busy.String() + "'")[0])
 	names := strings.NewReplacer("10.1.0.0/16", busy.String(), "10.1.2.3", busy.Addr().String(), "10.0.0.0/14", block.String(),
-		"2026-01-02T03:12:00Z", middle.Format(time.RFC3339), "2025-06-15T15:00:00Z", g.at(g.rows-g.rows/50).Std().UTC().Format(time.RFC3339))
+		"2026-01-02T03:12:00Z", middle.Format(time.RFC3339), "2025-06-15T15:00:00Z", g.At(g.Rows-g.Rows/50).Std().UTC().Format(time.RFC3339))
 	ask := func(title, sql string, times int) {
 		var took []time.Duration
 		rows := 0
@@ -237,16 +157,15 @@ func askAll(b *testing.B, s *store, g *churn) {
 
 // dropDay lets the retention take the oldest day while a writer writes 2,000
 // changes a second.
-func dropDay(b *testing.B, s *store, g *churn) {
+func dropDay(b *testing.B, s *store, g *historytest.Churn) {
 	var stop atomic.Bool
 	done := make(chan struct{})
 	var writes []time.Duration
 	go func() {
 		defer close(done)
-		g.rows, g.made = 1<<62, 0
-		g.seq = max(s.sink.Position(), uint64(largePeers*len(g.table.Updates)))
+		g.Continue(s.sink.Position())
 		for !stop.Load() {
-			events := g.next(200)
+			events := g.Next(200)
 			for i := range events {
 				events[i].Received = event.At(time.Now())
 			}
