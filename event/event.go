@@ -183,6 +183,27 @@ const (
 	FlagClusterLoop                   // KindRoute: a route reflector says that it was here before (RFC 4456 §8)
 )
 
+// flagNames are the names of Flags, by bit.
+var flagNames = [...]string{
+	"inferred", "peer-unknown", "non-owner", "router-new", "trailing", "anomaly", "dropped", "snapshot",
+	"refused", "otc-leak", "cluster-loop",
+}
+
+// AppendText appends the flags' names with single spaces.
+func (f Flags) AppendText(dst []byte) []byte {
+	start := len(dst)
+	for i, name := range flagNames {
+		if f&(1<<i) == 0 {
+			continue
+		}
+		if len(dst) > start {
+			dst = append(dst, ' ')
+		}
+		dst = append(dst, name...)
+	}
+	return dst
+}
+
 // Router is a monitored router in one transport session. It is immutable: a
 // change makes a new one, so pointers may be compared and used as map keys.
 type Router struct {

@@ -162,20 +162,9 @@ func (enc *Encoder) appendPeer(dst []byte, p *Peer) []byte {
 	return append(dst, '}')
 }
 
-// eventFlagNames are the names of Flags, by bit.
-var eventFlagNames = [...]string{
-	"inferred", "peer-unknown", "non-owner", "router-new", "trailing", "anomaly", "dropped", "snapshot",
-	"refused", "otc-leak", "cluster-loop",
-}
-
 // appendFlags joins the remarks about the event and those about its routes.
 func (enc *Encoder) appendFlags(dst []byte, e *Event, readable bool) []byte {
-	enc.text = enc.text[:0]
-	for bit, name := range eventFlagNames {
-		if e.Flags&(1<<bit) != 0 {
-			enc.text = append(append(enc.text, name...), ' ')
-		}
-	}
+	enc.text = append(e.Flags.AppendText(enc.text[:0]), ' ')
 	if readable && e.Peer != nil {
 		enc.text = enc.update.Flags(e.Peer.LocalASN, e.Peer.ASN).AppendText(enc.text)
 	}

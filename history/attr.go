@@ -38,10 +38,16 @@ type Attrs struct {
 	nextHop []byte
 	flags   bgp.RouteFlags
 	flagged bool
+	verdict event.Flags // of the event, those of verdicts
 
 	value, key, text []byte
 	parsed           bgp.Value
 }
+
+// verdicts are what a speaker found out about the routes of an UPDATE with what it
+// knows of its own session; the column flags has them beside what the attributes
+// say by themselves.
+const verdicts = event.FlagOTCLeak | event.FlagClusterLoop
 
 // Begin forgets the UPDATE before.
 func (t *Attrs) Begin() { t.same, t.flagged = false, false }
@@ -67,6 +73,9 @@ func (t *Attrs) Key(e *event.Event, u *bgp.Update, r *bgp.Route) (same bool, err
 	t.key = append(t.key, byte(len(r.NextHop)))
 	t.key = append(t.key, r.NextHop...)
 	t.key = append(t.key, t.parsed.Attrs...)
+	if t.verdict = e.Flags & verdicts; t.verdict != 0 {
+		t.key = binary.BigEndian.AppendUint16(t.key, uint16(t.verdict))
+	}
 	sum := sha256.Sum256(t.key)
 	t.Hash = [HashLen]byte(sum[:])
 	t.same, t.family, t.nextHop = true, r.NLRI.Family, append(t.nextHop[:0], r.NextHop...)
@@ -116,6 +125,10 @@ func (t *Attrs) Columns(u *bgp.Update, r *bgp.Route) (c [AttrCount]any) {
 		c[11] = int64(asn)
 	}
 	t.text = t.flags.AppendText(t.text[:0])
+	if t.verdict != 0 && len(t.text) > 0 {
+		t.text = append(t.text, ' ')
+	}
+	t.text = t.verdict.AppendText(t.text)
 	c[12] = TextOrNull(t.text)
 	c[13] = t.parsed.AS4
 	c[14] = append([]byte{}, t.parsed.Attrs...)

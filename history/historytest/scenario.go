@@ -183,6 +183,7 @@ func random(seed uint64) []event.Event {
 		}
 		e.Peer = peers[rng.IntN(len(peers))]
 		e.RIB = event.AdjRIBInPre + event.RIB(rng.IntN(2))
+		e.Flags |= []event.Flags{0, 0, event.FlagOTCLeak, event.FlagClusterLoop | event.FlagTrailing}[rng.IntN(4)]
 		e.Marks = nil
 		for range ps {
 			e.Marks = append(e.Marks, event.Mark(rng.IntN(4)))

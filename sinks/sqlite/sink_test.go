@@ -401,3 +401,19 @@ func TestUnreadableUpdate(t *testing.T) {
 	s.want("SELECT prefix FROM route_history", "10.1.0.0/16")
 	s.want("SELECT sequence, peer_address, length(raw) FROM anomalies", "1|198.51.100.1|"+itoa(len(m)-1))
 }
+
+// What a speaker found out about a route is in the column flags beside what its
+// attributes say, and is part of the set.
+func TestFlagsOfEvent(t *testing.T) {
+	s := newStore(t)
+	gshut := attributes([]uint32{65001}, communities(0xffff0000))
+	var events []event.Event
+	for i, f := range []event.Flags{0, event.FlagOTCLeak, event.FlagClusterLoop | event.FlagOTCLeak | event.FlagTrailing, 0} {
+		e := routeEvent(0, announce(gshut, prefixes(fmt.Sprintf("10.0.%d.0/24", i))...))
+		e.Flags = f
+		events = append(events, e)
+	}
+	s.write(events...)
+	s.want("SELECT flags FROM routes ORDER BY sequence", "gshut", "gshut otc-leak", "gshut otc-leak cluster-loop", "gshut")
+	s.want("SELECT count(*) FROM attr", "3")
+}
