@@ -20,7 +20,7 @@ import (
 // Formats of a record's value.
 const (
 	FormatJSON      = "json"       // docs/events.md
-	FormatProtobuf  = "protobuf"   // proto/ribtap/v1/event.proto
+	FormatProtobuf  = "protobuf"   // api/proto/ribtap/v1/event.proto
 	FormatOBMPRaw   = "obmp-raw"   // OpenBMP 1.7 binary frames
 	FormatGoBMPJSON = "gobmp-json" // GoBMP's topics and fields
 )

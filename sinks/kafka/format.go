@@ -31,7 +31,7 @@ func newFormat(cfg *Config, m *metrics) (format, []topicSpec) {
 	var topics []topicSpec
 	switch cfg.Format {
 	case FormatProtobuf:
-		f, topics = &protoFormat{keys: keys, collector: cfg.Collector}, []topicSpec{{name: cfg.Topic, schema: schemaProtobuf}}
+		f, topics = &protoFormat{keys: keys, enc: event.ProtoEncoder{Collector: cfg.Collector}}, []topicSpec{{name: cfg.Topic, schema: schemaProtobuf}}
 	case FormatOBMPRaw:
 		f, topics = newOBMPFormat(cfg.Collector, m), []topicSpec{{name: cfg.Topic, schema: schemaOBMP}}
 	case FormatGoBMPJSON:

@@ -243,7 +243,7 @@ func TestSchema(t *testing.T) {
 // the published schema.
 func protoEvent(t testing.TB) func(b []byte) protoreflect.Message {
 	t.Helper()
-	c := protocompile.Compiler{Resolver: &protocompile.SourceResolver{ImportPaths: []string{"proto"}}}
+	c := protocompile.Compiler{Resolver: &protocompile.SourceResolver{ImportPaths: []string{"../../api/proto"}}}
 	files, err := c.Compile(context.Background(), "ribtap/v1/event.proto")
 	if err != nil {
 		t.Fatal(err)

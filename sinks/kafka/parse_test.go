@@ -48,10 +48,10 @@ func TestDecoder(t *testing.T) {
 }
 
 func FuzzDecoder(f *testing.F) {
-	var enc protoFormat
+	var enc event.ProtoEncoder
 	for i := range uint64(10) {
 		e := crashEvent(i + 1)
-		f.Add(enc.appendEvent(nil, &e))
+		f.Add(enc.Append(nil, &e))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var d Decoder
@@ -60,8 +60,8 @@ func FuzzDecoder(f *testing.F) {
 			return
 		}
 		// What can be read can be written, and is then read as the same.
-		enc := protoFormat{}
-		again, _, err := d.Decode(enc.appendEvent(nil, &e))
+		enc := event.ProtoEncoder{}
+		again, _, err := d.Decode(enc.Append(nil, &e))
 		if err != nil || again.Sequence != e.Sequence || string(again.PDU) != string(e.PDU) || again.Session != e.Session {
 			t.Fatalf("%v: %+v", err, again)
 		}
