@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 
 	"github.com/ribtap/ribtap/bgp"
 	"github.com/ribtap/ribtap/event"
@@ -20,7 +21,7 @@ import (
 // Damaged records are in the report. An error is one of the event stream, or of
 // reading r.
 func (c *Collector) ImportMRT(ctx context.Context, r io.Reader, opt ImportOptions) (ImportReport, error) {
-	im := &mrtImport{s: &session{c: c, source: event.SourceMRT}, opt: opt, dumped: map[*view]*claim{}}
+	im := &mrtImport{s: &session{c: c, source: event.SourceMRT}, opt: opt, byView: map[*view]*dumped{}}
 	im.s.imported = &im.rep
 	plain, _, err := mrt.Decompress(r)
 	if err != nil {
@@ -51,9 +52,27 @@ type mrtImport struct {
 	index mrt.PeerIndexTable
 	rib   mrt.RIB
 	pdu   []byte
-	// dumped are the views that the table dump under way speaks of.
-	dumped map[*view]*claim
-	last   event.Time
+	// dumped are the views that the table dump under way speaks of, in the order
+	// in which it names them.
+	dumped []*dumped
+	byView map[*view]*dumped
+	// slots are the peers of the dump's index, once an entry named them.
+	slots []slot
+	last  event.Time
+}
+
+// dumped is a view that a table dump speaks of.
+type dumped struct {
+	v  *view
+	cl *claim // who spoke for it last
+}
+
+// slot is what a peer of a table dump's index stands for.
+type slot struct {
+	peer mrt.IndexPeer
+	p    *peer
+	cl   *claim
+	d    *dumped
 }
 
 // readError keeps damage of the file's container in the report.
@@ -252,6 +271,8 @@ func (im *mrtImport) peerIndex(rec *mrt.Record) error {
 	if err := im.index.Parse(rec); err != nil {
 		return err
 	}
+	im.slots = slices.Grow(im.slots[:0], len(im.index.Peers))[:len(im.index.Peers)]
+	clear(im.slots)
 	for _, ip := range im.index.Peers {
 		p, cl := im.speaker(ip.Address, ip.ASN, ip.BGPID, nil)
 		im.dump(p, cl)
@@ -261,24 +282,41 @@ func (im *mrtImport) peerIndex(rec *mrt.Record) error {
 }
 
 // dump notes that a table dump speaks of the peer.
-func (im *mrtImport) dump(p *peer, cl *claim) *view {
+func (im *mrtImport) dump(p *peer, cl *claim) *dumped {
 	v := im.viewOf(p, cl)
-	if im.dumped[v] == nil {
+	d := im.byView[v]
+	if d == nil {
 		v.restart(im.s.c.now())
+		d = &dumped{v: v}
+		im.dumped, im.byView[v] = append(im.dumped, d), d
 	}
-	im.dumped[v] = cl
-	return v
+	d.cl = cl
+	return d
+}
+
+// dumpOf returns the claim and the view of an entry of a table dump.
+func (im *mrtImport) dumpOf(en *mrt.Entry) (*claim, *view) {
+	if i := int(en.PeerIndex); i < len(im.slots) {
+		if sl := &im.slots[i]; sl.peer == en.Peer && sl.d.cl == sl.cl && sl.d.v.owner == sl.cl && sl.p.claimOf(im.s) == sl.cl {
+			return sl.cl, sl.d.v
+		}
+	}
+	p, cl := im.speaker(en.Peer.Address, en.Peer.ASN, en.Peer.BGPID, nil)
+	d := im.dump(p, cl)
+	if i := int(en.PeerIndex); i < len(im.slots) {
+		im.slots[i] = slot{en.Peer, p, cl, d}
+	}
+	return cl, d.v
 }
 
 // endDump withdraws what the table dump did not name.
 func (im *mrtImport) endDump() {
-	if len(im.dumped) == 0 {
-		return
+	for _, d := range im.dumped {
+		im.s.r.end(&im.s.b, d.v, &ending{cause: event.CauseImport, ev: d.cl.ev, onlyStale: true}, maxRoutes, im.last)
 	}
-	for v, cl := range im.dumped {
-		im.s.r.end(&im.s.b, v, &ending{cause: event.CauseImport, ev: cl.ev, onlyStale: true}, maxRoutes, im.last)
-	}
-	clear(im.dumped)
+	im.dumped = im.dumped[:0]
+	clear(im.byView)
+	clear(im.slots)
 }
 
 func (im *mrtImport) ribRecord(rec *mrt.Record, at event.Time) error {
@@ -321,8 +359,7 @@ func (im *mrtImport) entry(en *mrt.Entry, at event.Time) error {
 	}
 	im.pdu = pdu
 	s := im.s
-	p, cl := im.speaker(en.Peer.Address, en.Peer.ASN, en.Peer.BGPID, nil)
-	v := im.dump(p, cl)
+	cl, v := im.dumpOf(en)
 	e := im.peerEvent(event.KindRoute, cl, at)
 	e.RIB, e.Flags = event.AdjRIBInPre, event.FlagSnapshot
 	e.Observed = event.Time(en.Originated) * 1e9

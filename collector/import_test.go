@@ -75,6 +75,38 @@ func TestTableThenUpdatesThenTable(t *testing.T) {
 	})
 }
 
+// What a table dump does not name any more goes in the order of the dump's index.
+func TestTableEndsInOrder(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		const peers, at = 20, 1000
+		r := newRig(t, nil)
+		index := &mrt.PeerIndexTable{CollectorID: netip.MustParseAddr("192.0.2.1")}
+		var entries []mrt.RIBEntry
+		var want []string
+		for i := range peers {
+			a := netip.AddrFrom4([4]byte{192, 0, 2, byte(200 - i)})
+			index.Peers = append(index.Peers, mrt.IndexPeer{BGPID: a, Address: a, ASN: 65001})
+			entries = append(entries, mrt.RIBEntry{PeerIndex: uint16(i), Originated: at, AS4: true, Attrs: attrs})
+			want = append(want, "route "+a.String()+" import inferred -10.0.0.0/8/c/s")
+		}
+		dump, err := mrt.AppendPeerIndexTable(nil, at, index)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := &mrt.RIBHeader{Seconds: at, Family: bgp.IPv4Unicast, NLRI: mrt.AppendPrefix(nil, netip.MustParsePrefix("10.0.0.0/8"))}
+		full, err := mrt.AppendRIB(bytes.Clone(dump), h, entries)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rep := r.importMRT(t, full); rep.Announced != peers {
+			t.Fatalf("report %+v", rep)
+		}
+		r.rec.take()
+		r.importMRT(t, dump)
+		r.want(append(want, "import rrc99")...)
+	})
+}
+
 func TestImportedStateChanges(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig(t, nil)
