@@ -84,3 +84,39 @@ func (d *Dump) Each(s rib.Space, fn func(n *bgp.NLRI, entries []DumpEntry) error
 		return fn(&nlri, out)
 	})
 }
+
+// came are the marks of a route that was not there before.
+var came = []event.Mark{event.MarkChanged | event.MarkState}
+
+// Events calls fn with an event for each route: the UPDATE that announces it alone,
+// made of what the RIB has. It has no sequence and no times. The event is good
+// during the call.
+func (d *Dump) Events(fn func(e *event.Event) error) error {
+	var msg []byte
+	for _, s := range d.Spaces() {
+		err := d.Each(s, func(n *bgp.NLRI, entries []DumpEntry) error {
+			for i := range entries {
+				v := &entries[i].Value
+				if msg = bgp.AppendAnnounce(msg[:0], n, v); len(msg) == 0 {
+					return fmt.Errorf("collector: a route of %s in the RIB does not fit a message", s.Family)
+				}
+				p := &d.Peers[entries[i].Peer]
+				e := event.Event{
+					Kind: event.KindRoute, Flags: event.FlagInferred | event.FlagSnapshot, RIB: p.RIB, Router: p.Peer.Router, Peer: p.Peer,
+					Session: bgp.Session{AS4: v.AS4, ExtendedMessage: len(msg) > bgp.MaxMessageLen}, PDU: msg, Marks: came,
+				}
+				if s.AddPath {
+					e.Session.AddPath = e.Session.AddPath.With(s.Family)
+				}
+				if err := fn(&e); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

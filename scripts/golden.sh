@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Writes the golden files of every package that has an -update flag.
+# Writes the golden files of every package that has an -update flag, and the Go
+# code of the API's schema.
 # With --check it fails when that changes a file.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -11,7 +12,15 @@ mapfile -t dirs < <(grep -rlE --include='*_test.go' 'flag\.Bool\("update"' . | x
 
 if [ "${1:-}" != --check ]; then
   go test -count=1 "${dirs[@]}" -update
+  go run ./internal/protogen
   exit 0
+fi
+generated=$(mktemp -d)
+trap 'rm -rf "$generated"' EXIT
+go run ./internal/protogen -out "$generated"
+if ! diff -r "$generated/api/ribtapv1" api/ribtapv1 >&2; then
+  echo "golden.sh: api/ribtapv1 is not what api/proto says" >&2
+  exit 1
 fi
 # The listing takes untracked files in, so that it works before the first commit too.
 state() { { git ls-files; git ls-files --others --exclude-standard; } | grep -E '(testdata|fixtures)/' | sort -u | tr '\n' '\0' | xargs -0 -r sha256sum 2>/dev/null; }

@@ -95,6 +95,7 @@ func TestReadyAndAuthorization(t *testing.T) {
 	d := startDaemon(t, filepath.Join(dir, "data"), "--http-token-file", token)
 	for path, want := range map[string]int{
 		"/healthz": 200, "/readyz": 200, "/metrics": 401, "/v1/status": 401, "/v1/tail": 401, "/nothing": 404,
+		"/ribtap.v1.CollectorService/GetStatus": 401, "/ribtap.v1.CollectorService/Watch": 401, "/ribtap.v1.CollectorService/Sync": 401,
 	} {
 		resp, err := http.Get("http://" + d.http + path)
 		if err != nil {

@@ -62,6 +62,8 @@ func (s *server) handler() http.Handler {
 	mux.Handle("POST /v1/config/rollback/{number}", s.authorize(http.HandlerFunc(s.rollbackConfig)))
 	mux.Handle("GET /v1/tail", s.authorize(http.HandlerFunc(s.tail)))
 	mux.Handle("POST /v1/import", s.authorize(http.HandlerFunc(s.importFile)))
+	path, service := s.newAPI().Handler()
+	mux.Handle(path, s.authorize(service))
 	// A page in a browser on this machine may not post here.
 	return http.NewCrossOriginProtection().Handler(mux)
 }
@@ -131,8 +133,10 @@ func (s *server) status(w http.ResponseWriter, _ *http.Request) {
 func serve(ctx context.Context, ln net.Listener, h http.Handler, log *slog.Logger) error {
 	srv := &http.Server{
 		Handler: h, ReadHeaderTimeout: httpHeaderTimeout, IdleTimeout: httpIdleTimeout, MaxHeaderBytes: httpMaxHeader,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), Protocols: new(http.Protocols),
 	}
+	srv.Protocols.SetHTTP1(true)
+	srv.Protocols.SetUnencryptedHTTP2(true) // gRPC
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(ln) }()
 	select {
