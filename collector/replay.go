@@ -13,6 +13,11 @@ type replayer struct {
 	last event.Time
 	// open holds the routers whose transport session had not ended.
 	open map[routerKey]*event.Router
+	// view is that of the last route, of this peer and RIB: most routes are of the
+	// same one as the route before.
+	view *view
+	peer *event.Peer
+	rib  event.RIB
 }
 
 // keyOf is the key of an event's router; of the neighbour, for our own speaker.
@@ -39,6 +44,13 @@ func (rp *replayer) event(e *event.Event) {
 		return
 	}
 	c := rp.c
+	if e.Kind == event.KindRoute && e.Peer != nil && e.Peer == rp.peer && e.RIB == rp.rib {
+		if e.Flags&event.FlagNonOwner == 0 && e.Update(&rp.w.update) {
+			c.apply(rp.view, e, &rp.w)
+		}
+		return
+	}
+	rp.view, rp.peer = nil, nil
 	r := c.router(c.keyOf(e.Router, e.Peer), e.Router.Name)
 	r.last = e.Router
 	if e.Router.Session > c.sessionID.Load() {
@@ -63,6 +75,7 @@ func (rp *replayer) event(e *event.Event) {
 			v.ev = e.Peer
 			v.adj.SetName(appendViewName(nil, e.Peer, e.RIB))
 		}
+		rp.view, rp.peer, rp.rib = v, e.Peer, e.RIB
 		c.apply(v, e, &rp.w)
 	case event.KindPeerDown, event.KindStats, event.KindMirror, event.KindRefresh, event.KindUnknown,
 		event.KindGap, event.KindImport, event.KindState:

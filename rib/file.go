@@ -114,9 +114,8 @@ func Load(r io.Reader) (*DB, []*View, error) {
 	if err := l.f.close(); err != nil {
 		return nil, nil, err
 	}
-	// What the loader held and nobody uses goes.
-	for _, id := range l.values {
-		l.db.Release(id)
+	for i, id := range l.values {
+		l.db.values.hand(uint32(id), l.valueRefs[i])
 	}
 	return l.db, l.views, nil
 }
@@ -126,6 +125,10 @@ type loader struct {
 	db     *DB
 	views  []*View
 	values []ValueID
+	// valueRefs and keyRefs count the routes that have a value, and those of the
+	// keys of the space at hand. Added up here they cost one visit of an item
+	// where each route would cost another.
+	valueRefs, keyRefs []uint32
 }
 
 func (l *loader) load() {
@@ -137,6 +140,7 @@ func (l *loader) load() {
 			l.values = append(l.values, l.db.Intern(b))
 		}
 	}
+	l.valueRefs = make([]uint32, len(l.values))
 	for n := l.f.uvarint(); n > 0 && l.f.err == nil; n-- {
 		l.space()
 	}
@@ -173,6 +177,7 @@ func (l *loader) space() {
 		sh.mu.Unlock()
 		keys = append(keys, id)
 	}
+	l.keyRefs = make([]uint32, len(keys))
 	first := uint64(0)
 	for n := l.f.uvarint(); n > 0 && l.f.err == nil; n-- {
 		view := l.f.below(uint64(len(l.views)), "view")
@@ -186,8 +191,8 @@ func (l *loader) space() {
 		first = view + 1
 		l.column(l.views[view].column(s), keys)
 	}
-	for _, id := range keys {
-		t.release(id)
+	for i, id := range keys {
+		t.hand(id, l.keyRefs[i])
 	}
 }
 
@@ -201,6 +206,7 @@ func (l *loader) column(c *column, keys []uint32) {
 			l.f.fail("empty run")
 		}
 		for ; run > 0 && l.f.err == nil; run-- {
+			l.keyRefs[key]++
 			l.route(c, keys[key])
 			key++
 			n--
@@ -224,7 +230,6 @@ func (l *loader) route(c *column, keyID uint32) {
 	if x&fileStale != 0 {
 		word |= wordStale
 	}
-	l.db.values.retain(uint32(l.values[no]))
-	c.space.keys.retain(keyID)
+	l.valueRefs[no]++
 	c.set(keyID, word)
 }

@@ -92,6 +92,15 @@ func (t *table) retain(id uint32) {
 	t.blocks.at(id >> slotBits).refs[id&(slotsPerBlock-1)].Add(1)
 }
 
+// hand turns a reference into n of others; without any it is given back.
+func (t *table) hand(id, n uint32) {
+	if n == 0 {
+		t.release(id)
+		return
+	}
+	t.blocks.at(id >> slotBits).refs[id&(slotsPerBlock-1)].Add(n - 1)
+}
+
 // release gives a reference back; the shard must not be locked by the caller.
 func (t *table) release(id uint32) {
 	b := t.blocks.at(id >> slotBits)

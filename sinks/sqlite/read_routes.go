@@ -280,6 +280,7 @@ func (s *speakers) eachAt(ctx context.Context, tx *sql.Tx, q Query, f rowFunc) e
 	}
 	defer func() { _ = byID.Close() }()
 	g := group{last: map[routeID]*row{}}
+	sets := map[int64]Attributes{} // many routes share one
 	// A peer may have had another AS number when a route ended, so this filter
 	// waits until the last change is found.
 	asn := s.query.ASN
@@ -292,9 +293,17 @@ func (s *speakers) eachAt(ctx context.Context, tx *sql.Tx, q Query, f rowFunc) e
 			if r.attr == nil || asn != 0 && w.asn != asn {
 				continue
 			}
-			if err := byID.QueryRowContext(ctx, *r.attr).Scan(r.attrs.fields()...); err != nil {
-				return err
+			set, ok := sets[*r.attr]
+			if !ok {
+				if err := byID.QueryRowContext(ctx, *r.attr).Scan(set.fields()...); err != nil {
+					return err
+				}
+				if len(sets) >= maxSets {
+					clear(sets)
+				}
+				sets[*r.attr] = set
 			}
+			r.attrs = set
 			if err := f(w, r); err != nil {
 				return err
 			}
@@ -319,6 +328,9 @@ func (s *speakers) eachAt(ctx context.Context, tx *sql.Tx, q Query, f rowFunc) e
 	}
 	return give()
 }
+
+// maxSets bounds how many attribute sets eachAt has in memory, at about 1 kB.
+const maxSets = 1 << 15
 
 // routeID is what a route of one NLRI is known by.
 type routeID struct{ rib, pathID int64 }
