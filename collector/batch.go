@@ -2,9 +2,15 @@ package collector
 
 import "github.com/ribtap/ribtap/event"
 
-// arenaChunk is how much memory a batch takes at a time for the bytes of its
-// events: about what one read of a busy socket brings.
-const arenaChunk = 256 << 10
+// A batch takes memory for the bytes of its events in chunks, each twice as large
+// as the one before: a session that says little costs little, and a busy one has
+// what one read of its socket brings.
+const (
+	firstChunk = 4 << 10
+	arenaChunk = 256 << 10
+	firstMarks = 64
+	marksChunk = 4096
+)
 
 // batch gathers events until they are written together. Their bytes live in
 // the batch's own memory, which reset makes free for the next one.
@@ -28,7 +34,7 @@ func (b *batch) copy(p []byte) []byte {
 	}
 	if cap(b.bytes)-len(b.bytes) < len(p) {
 		// The events so far go on pointing into the old chunk.
-		b.bytes = make([]byte, 0, max(arenaChunk, len(p)))
+		b.bytes = make([]byte, 0, max(min(2*cap(b.bytes), arenaChunk), firstChunk, len(p)))
 	}
 	at := len(b.bytes)
 	b.bytes = append(b.bytes, p...)
@@ -56,7 +62,7 @@ func (b *batch) keepMarks(marks []event.Mark) []event.Mark {
 		marks = marks[:1]
 	}
 	if cap(b.marks)-len(b.marks) < len(marks) {
-		b.marks = make([]event.Mark, 0, max(4096, len(marks)))
+		b.marks = make([]event.Mark, 0, max(min(2*cap(b.marks), marksChunk), firstMarks, len(marks)))
 	}
 	at := len(b.marks)
 	b.marks = append(b.marks, marks...)

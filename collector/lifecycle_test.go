@@ -308,3 +308,35 @@ func TestPeerUpDuringLargePeerDownKeepsOrder(t *testing.T) {
 		}
 	})
 }
+
+// Nothing refers to a session that has ended: its memory, and that of what it said
+// last, are free.
+func TestEndedSessionIsForgotten(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		h := peerHeader("192.0.2.10", 0)
+		a := r.connect("198.51.100.1:40000")
+		a.send(initiation("r1"), peerUp(h), update(h, 1, "+10.0.0.0/8"), endOfRIB(h))
+		b := r.connect("198.51.100.1:40001")
+		b.send(initiation("r1"), peerUp(h), update(h, 1, "+10.0.0.0/8"), endOfRIB(h))
+		a.close()
+		b.close()
+		for _, rt := range r.c.routers {
+			if len(rt.live) > 0 {
+				t.Errorf("%d live sessions", len(rt.live))
+			}
+			for key, p := range rt.peers {
+				for _, cl := range p.claims[:cap(p.claims)] {
+					if cl != nil {
+						t.Errorf("peer %v: a claim is kept", key.addr)
+					}
+				}
+				for _, v := range p.views {
+					if v != nil && v.owner != nil {
+						t.Errorf("peer %v: %s has an owner", key.addr, v.rib)
+					}
+				}
+			}
+		}
+	})
+}

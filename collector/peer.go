@@ -109,11 +109,9 @@ func (p *peer) isUp() bool {
 
 // drop removes a claim from the list.
 func (p *peer) drop(cl *claim) {
-	for i, other := range p.claims {
-		if other == cl {
-			p.claims = append(p.claims[:i], p.claims[i+1:]...)
-			return
-		}
+	// Delete clears what it moves from: a claim holds its session's memory.
+	if i := slices.Index(p.claims, cl); i >= 0 {
+		p.claims = slices.Delete(p.claims, i, i+1)
 	}
 }
 
