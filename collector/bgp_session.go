@@ -263,6 +263,7 @@ func (s *bgpSession) update(msg []byte, now event.Time) *speaker.Fault {
 		return nil
 	}
 	s.admit.begin()
+	s.w.now = now.Std()
 	s.c.route(s.v, s.cl, e, &s.w, &s.b)
 	if e.Flags&event.FlagDropped != 0 {
 		return s.broken(&s.w.update, msg)

@@ -92,6 +92,7 @@ func (im *mrtImport) batch(ctx context.Context, rd *mrt.Reader) (end bool, err e
 	defer c.gate.RUnlock()
 	s.r.mu.Lock()
 	defer s.r.mu.Unlock()
+	s.w.now = c.now()
 	for n := 0; n < progressEvery && len(s.b.events) < batchEvents && s.b.octets < batchOctets; n++ {
 		if ctx.Err() != nil {
 			return true, ctx.Err()

@@ -19,7 +19,11 @@ func (s *session) handle(raw []byte, now event.Time) {
 		s.unknown(&m, raw, now, err)
 		return
 	}
-	c.m.messages.WithLabelValues(m.Type.String()).Inc()
+	if m.Known {
+		c.m.byType[m.Type].Inc()
+	} else {
+		c.m.messages.WithLabelValues(m.Type.String()).Inc()
+	}
 	s.headerAnomalies(m.Anomalies)
 	if !m.Known || m.Type.HasPeer() && m.Peer.Type > bmp.PeerLocRIB {
 		s.unknown(&m, raw, now, errUnknownType)
@@ -178,7 +182,7 @@ func (s *session) routeMonitoring(m *bmp.Message, raw []byte, now event.Time) {
 }
 
 // route judges the UPDATE of e and brings its routes into the view, if the
-// claim owns it.
+// claim owns it. w.now is set.
 func (c *Collector) route(v *view, cl *claim, e *event.Event, w *work, b *batch) {
 	w.update.Parse(e.PDU, e.Session)
 	if cl.legacy && e.Session.AS4 && faulty(&w.update, bgp.AttrASPath) {
@@ -197,19 +201,18 @@ func (c *Collector) route(v *view, cl *claim, e *event.Event, w *work, b *batch)
 	if e.Flags&event.FlagDropped != 0 {
 		return
 	}
-	now := c.now()
-	if !v.takeOver(cl, now) {
+	if !v.takeOver(cl, w.now) {
 		e.Flags |= event.FlagNonOwner
 		return
 	}
-	v.touched = now
+	v.touched = w.now
 	if f, ok := w.update.EndOfRIB(); ok {
 		v.eor[f] = true
 		return
 	}
 	e.Marks = b.keepMarks(c.apply(v, e, w))
 	if w.refreshed {
-		cl.by.r.refreshed = now
+		cl.by.r.refreshed = w.now
 	}
 }
 

@@ -3,6 +3,7 @@ package collector
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/ribtap/ribtap/bmp"
 	"github.com/ribtap/ribtap/event"
 )
 
@@ -16,7 +17,9 @@ type metrics struct {
 	events       *prometheus.CounterVec // by kind
 	verdicts     *prometheus.CounterVec // by verdict
 	inferred     *prometheus.CounterVec // by cause
-	byKind       [32]prometheus.Counter // events, resolved once
+	// Resolved once, because they are of every message.
+	byKind [32]prometheus.Counter                         // of events
+	byType [bmp.TypeRouteMirroring + 1]prometheus.Counter // of messages
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -39,6 +42,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	reg.MustRegister(m.octets, m.sessions)
 	for k := event.KindRouterUp; k <= event.KindState; k++ {
 		m.byKind[k] = m.events.WithLabelValues(k.String())
+	}
+	for t := range m.byType {
+		m.byType[t] = m.messages.WithLabelValues(bmp.Type(t).String())
 	}
 	return m
 }

@@ -1,6 +1,8 @@
 package collector
 
 import (
+	"time"
+
 	"github.com/ribtap/ribtap/bgp"
 	"github.com/ribtap/ribtap/event"
 	"github.com/ribtap/ribtap/rib"
@@ -8,6 +10,9 @@ import (
 
 // work is the scratch space of one goroutine that applies UPDATEs.
 type work struct {
+	// now is the time of the batch at hand; all that one read of a socket brought
+	// has arrived by then.
+	now    time.Time
 	update bgp.Update
 	key    []byte
 	value  []byte

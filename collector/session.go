@@ -100,6 +100,9 @@ func (s *session) some(ctx context.Context, rd *bmp.Reader, raw []byte) (next []
 	}
 	s.r.mu.Lock()
 	defer s.r.mu.Unlock()
+	// Behind the lock, so that what another session of the router said before is
+	// not later.
+	s.w.now = s.c.now()
 	for {
 		if waits = s.awaits(ctx, raw); len(waits) > 0 {
 			next = raw
@@ -148,14 +151,14 @@ func (s *session) awaits(ctx context.Context, raw []byte) (views []*view) {
 // the router says that it sent it.
 func (s *session) clock(raw []byte) event.Time {
 	if s.imported == nil {
-		return event.At(s.c.now())
+		return event.At(s.w.now)
 	}
 	s.imported.Records++
 	if t := sentAt(raw); t != 0 {
 		s.heard = t
 	}
 	if s.heard == 0 {
-		return event.At(s.c.now())
+		return event.At(s.w.now)
 	}
 	return s.heard
 }
