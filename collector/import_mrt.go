@@ -23,9 +23,14 @@ import (
 func (c *Collector) ImportMRT(ctx context.Context, r io.Reader, opt ImportOptions) (ImportReport, error) {
 	im := &mrtImport{s: &session{c: c, source: event.SourceMRT}, opt: opt, byView: map[*view]*dumped{}}
 	im.s.imported = &im.rep
-	plain, _, err := mrt.Decompress(r)
+	plain, format, err := mrt.Decompress(r)
 	if err != nil {
 		return im.rep, im.readError(err)
+	}
+	if format != mrt.Plain {
+		ahead := mrt.NewAhead(plain)
+		defer ahead.Close()
+		plain = ahead
 	}
 	im.s.enter(routerKey{name: opt.Router}, "")
 	rd := mrt.NewReader(plain)
