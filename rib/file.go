@@ -167,12 +167,13 @@ func (l *loader) space() {
 		}
 		h := t.hash(b)
 		sh := t.lock(h)
-		if _, ok := t.find(sh, h, b); ok {
+		_, at, ok := t.find(sh, h, b)
+		if ok {
 			sh.mu.Unlock()
 			l.f.fail("key twice")
 			return
 		}
-		id := t.add(sh, h, b)
+		id := t.add(sh, h, at, b)
 		t.retain(id)
 		sh.mu.Unlock()
 		keys = append(keys, id)

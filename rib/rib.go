@@ -64,9 +64,9 @@ func New() *DB {
 func (db *DB) Intern(value []byte) ValueID {
 	h := db.values.hash(value)
 	sh := db.values.lock(h)
-	id, ok := db.values.find(sh, h, value)
+	id, at, ok := db.values.find(sh, h, value)
 	if !ok {
-		id = db.values.add(sh, h, value)
+		id = db.values.add(sh, h, at, value)
 	}
 	db.values.retain(id)
 	sh.mu.Unlock()

@@ -56,18 +56,23 @@ func (sh *shard) reset(maxID uint32) {
 	sh.taken = 0
 }
 
-// place enters an id that is not in the index.
+// place enters an id that is not in the index, which no id has left.
 func (sh *shard) place(h uint64, id uint32) {
 	i := sh.home(h)
-	for sh.index[i] > slotGone {
+	for sh.index[i] != slotEmpty {
 		if i++; i == len(sh.index) {
 			i = 0
 		}
 	}
-	if sh.index[i] == slotEmpty {
+	sh.put(i, h, id)
+}
+
+// put enters an id into a slot that has none.
+func (sh *shard) put(at int, h uint64, id uint32) {
+	if sh.index[at] == slotEmpty {
 		sh.taken++
 	}
-	sh.index[i] = tagOf(h)&^sh.idMask | id
+	sh.index[at] = tagOf(h)&^sh.idMask | id
 }
 
 // erase takes an id out of the index.

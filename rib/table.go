@@ -52,20 +52,25 @@ func (t *table) lock(h uint64) *shard {
 	return sh
 }
 
-// find looks for item in its locked shard.
-func (t *table) find(sh *shard, h uint64, item []byte) (uint32, bool) {
+// find looks for item in its locked shard. Without it, at is where add puts it.
+func (t *table) find(sh *shard, h uint64, item []byte) (id uint32, at int, ok bool) {
 	if len(sh.index) == 0 {
-		return 0, false
+		return 0, 0, false
 	}
 	tag := tagOf(h) &^ sh.idMask
+	at = -1
 	for i := sh.home(h); ; {
 		s := sh.index[i]
-		if s == slotEmpty {
-			return 0, false
-		}
-		if s&^sh.idMask == tag && s != slotGone {
+		if s <= slotGone {
+			if at < 0 {
+				at = i
+			}
+			if s == slotEmpty {
+				return 0, at, false
+			}
+		} else if s&^sh.idMask == tag {
 			if id := s & sh.idMask; string(t.blocks.item(id)) == string(item) {
-				return id, true
+				return id, i, true
 			}
 		}
 		if i++; i == len(sh.index) {
@@ -74,15 +79,15 @@ func (t *table) find(sh *shard, h uint64, item []byte) (uint32, bool) {
 	}
 }
 
-// add stores item, which find did not find, in its locked shard. It has no
-// reference yet.
-func (t *table) add(sh *shard, h uint64, item []byte) uint32 {
+// add stores item, which find did not find and for which it said at, in its locked
+// shard. It has no reference yet.
+func (t *table) add(sh *shard, h uint64, at int, item []byte) uint32 {
 	id := t.allocate(sh, item)
 	sh.live++
 	if sh.full() || id > sh.idMask {
 		t.rebuild(sh)
 	} else {
-		sh.place(h, id)
+		sh.put(at, h, id)
 	}
 	return id
 }
@@ -170,11 +175,19 @@ func (t *table) reclaim() {
 // in which they lie in memory: that is three times as fast.
 func (t *table) rebuild(sh *shard) {
 	sh.reset(t.blocks.limit.Load() << slotBits)
+	var hashes [slotsPerBlock]uint64
 	for _, no := range sh.blocks {
 		b := t.blocks.at(no)
-		for used := b.used &^ b.missing(); used != 0; used &= used - 1 {
+		// First all hashes, then all places: so the places, which are anywhere in
+		// the index, are fetched side by side.
+		all := b.used &^ b.missing()
+		for used := all; used != 0; used &= used - 1 {
 			s := uint32(bits.TrailingZeros64(used))
-			sh.place(t.hash(b.item(s)), no<<slotBits|s)
+			hashes[s] = t.hash(b.item(s))
+		}
+		for used := all; used != 0; used &= used - 1 {
+			s := uint32(bits.TrailingZeros64(used))
+			sh.place(hashes[s], no<<slotBits|s)
 		}
 	}
 }

@@ -59,12 +59,12 @@ func (v *View) Announce(s Space, key []byte, id ValueID) Change {
 	keys := &c.space.keys
 	h := keys.hash(key)
 	sh := keys.lock(h)
-	keyID, ok := keys.find(sh, h, key)
+	keyID, at, ok := keys.find(sh, h, key)
 	var w *uint32
 	if ok {
 		w = c.pages.slot(keyID)
 	} else {
-		keyID = keys.add(sh, h, key)
+		keyID = keys.add(sh, h, at, key)
 	}
 	if w == nil {
 		keys.retain(keyID)
@@ -99,7 +99,7 @@ func (v *View) Withdraw(s Space, key []byte) Change {
 	keys := &c.space.keys
 	h := keys.hash(key)
 	sh := keys.lock(h)
-	keyID, ok := keys.find(sh, h, key)
+	keyID, _, ok := keys.find(sh, h, key)
 	var w *uint32
 	if ok {
 		w = c.pages.slot(keyID)
@@ -307,7 +307,7 @@ func (c *column) find(key []byte) *uint32 {
 	keys := &c.space.keys
 	h := keys.hash(key)
 	sh := keys.lock(h)
-	id, ok := keys.find(sh, h, key)
+	id, _, ok := keys.find(sh, h, key)
 	sh.mu.Unlock()
 	if !ok {
 		return nil
