@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -18,6 +19,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -399,6 +401,44 @@ func mrtdumpStage(t *testing.T, in *budgetInput) func() int {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close(context.Background()) })
-	write := batches(t, s, in.events)
-	return func() int { write(); return in.routes }
+	// A router without an address is that of an imported file, which is not archived.
+	live := append([]event.Event(nil), in.events...)
+	router := *live[0].Router
+	router.Address = netip.MustParseAddr("192.0.2.1")
+	peers, now := map[*event.Peer]*event.Peer{}, event.At(time.Now())
+	for i := range live {
+		e := &live[i]
+		e.Received, e.Router = now+event.Time(i), &router
+		if e.Peer != nil && peers[e.Peer] == nil {
+			p := *e.Peer
+			p.Router = &router
+			peers[e.Peer] = &p
+		}
+		e.Peer = peers[e.Peer]
+	}
+	write := batches(t, s, live)
+	return func() int {
+		write()
+		if used := treeSize(t, cfg.Dir); used < 1<<20 {
+			t.Fatalf("%d octets in the archive", used)
+		}
+		return in.routes
+	}
+}
+
+func treeSize(t *testing.T, dir string) (n int64) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
+		if err == nil && e.Type().IsRegular() {
+			var info fs.FileInfo
+			if info, err = e.Info(); err == nil {
+				n += info.Size()
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
