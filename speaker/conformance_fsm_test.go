@@ -186,7 +186,8 @@ func finds(f Fault) func(*walker) {
 }
 
 // listens has the neighbour go on with KEEPALIVEs for a time in which the hold time
-// of 90 s would run out: it must be restarted by every message.
+// of 90 s would run out: it must be restarted by every message. When the next
+// KEEPALIVE comes is chance by then, so nothing more is asked of what is heard.
 func listens(t *testing.T, typ uint8, body string) func(*walker) {
 	return func(w *walker) {
 		for range 4 {
@@ -308,9 +309,9 @@ func walks(t *testing.T) []walk {
 		{"reset", OpenConfirm, false, resets, "6/4", restPassive, ""},
 		{"change, dialled", OpenConfirm, true, dialled, "6/6", Idle, ""},
 
-		{"UPDATE", Established, false, listens(t, bgp.MessageUpdate, "00000000"), "nothing", Established, ""},
-		{"KEEPALIVE", Established, false, listens(t, bgp.MessageKeepalive, ""), "nothing", Established, ""},
-		{"ROUTE-REFRESH", Established, false, listens(t, bgp.MessageRouteRefresh, "00010001"), "nothing", Established, ""},
+		{"UPDATE", Established, false, listens(t, bgp.MessageUpdate, "00000000"), "", Established, ""},
+		{"KEEPALIVE", Established, false, listens(t, bgp.MessageKeepalive, ""), "", Established, ""},
+		{"ROUTE-REFRESH", Established, false, listens(t, bgp.MessageRouteRefresh, "00010001"), "", Established, ""},
 		{"keepalive time", Established, false, passes(31 * time.Second), "KEEPALIVE; nothing", Established, ""},
 		{"hold time", Established, false, passes(90 * time.Second), "4/0", restPassive, "1 0 0400"},
 		{"OPEN", Established, false, says(walkOpen()), "5/3 01", restPassive, "1 0 050301"},
