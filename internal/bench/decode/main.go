@@ -1,14 +1,16 @@
 // Command decode reads an MRT file as `ribtap import` does, to the events and
 // the state of the RIB, and drops them: the share of an import that is neither
-// stream nor store.
+// stream nor store. With -events there is no RIB either: each message is an event
+// with all its routes decoded and checked, and nobody asks what they changed.
 //
-//	decode FILE
+//	decode [-events] FILE
 package main
 
 import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"os"
@@ -32,14 +34,23 @@ func main() {
 }
 
 func run() error {
-	if len(os.Args) != 2 {
-		return errors.New("usage: decode FILE")
+	events := flag.Bool("events", false, "events alone")
+	flag.Parse()
+	if flag.NArg() != 1 {
+		return errors.New("usage: decode [-events] FILE")
 	}
-	f, err := os.Open(os.Args[1])
+	f, err := os.Open(flag.Arg(0))
 	if err != nil {
 		return err
 	}
 	defer func() { _ = f.Close() }()
+	if *events {
+		rep, err := decodeEvents(f)
+		if err != nil {
+			return err
+		}
+		return json.NewEncoder(os.Stdout).Encode(rep)
+	}
 	cfg := collector.DefaultConfig()
 	cfg.Listen = nil
 	c, err := collector.New(cfg, discard{}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
