@@ -66,6 +66,7 @@ CREATE TABLE rib (
   peer INTEGER NOT NULL,
   view INTEGER NOT NULL,
   last INTEGER NOT NULL,   -- received time of the newest route of it
+  plain INTEGER NOT NULL,  -- 1: no route had a path identifier or an earlier time than one before it
   UNIQUE (peer, view)
 );
 
@@ -128,8 +129,8 @@ CREATE TABLE route_change (
   attr INTEGER,            -- null: a withdrawal
   labels TEXT
 );
--- Behind the column an index has the id by itself; named, it would be there twice.
-CREATE INDEX route_change_nlri ON route_change (nlri);
+-- Behind the columns an index has the id by itself; named, it would be there twice.
+CREATE INDEX route_change_nlri ON route_change (nlri, speaker);
 
 -- The routes there are now; what else is to say of one, its route_change says.
 CREATE TABLE route (

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"database/sql/driver"
 	"fmt"
 )
 
@@ -11,7 +12,7 @@ import (
 func RoutesSQL(q Query) (string, []any) {
 	s := q.routesNow(where{})
 	if !q.At.IsZero() {
-		s = q.at(where{})
+		s = q.allUntil(where{})
 	}
 	return s.sql, s.args
 }
@@ -40,3 +41,35 @@ func (s *Sink) LimitPages(n int) error {
 // LookUps is how many NLRI were looked up in the file since they were last
 // known.
 func (s *Sink) LookUps() int { return s.nlris.missed }
+
+// Stretch lets several connections read a table of more NLRI than that.
+func (r *Reader) Stretch(nlris int) { r.stretchMost = nlris }
+
+// Begin is begin for two connections, with a call of f before the second one begins.
+func (r *Reader) Begin(ctx context.Context, f func()) (same int, err error) {
+	err = r.hold(ctx, 2, func(all []driver.Conn) error {
+		all[1] = delayed{all[1], f}
+		var end func()
+		same, end, err = begin(ctx, all)
+		if err == nil {
+			end()
+		}
+		return err
+	})
+	return same, err
+}
+
+// delayed is a connection that does something before it begins a transaction.
+type delayed struct {
+	driver.Conn
+	before func()
+}
+
+func (d delayed) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+	d.before()
+	return d.Conn.(driver.ConnBeginTx).BeginTx(ctx, opts)
+}
+
+func (d delayed) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	return d.Conn.(driver.QueryerContext).QueryContext(ctx, query, args)
+}

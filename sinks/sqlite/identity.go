@@ -36,8 +36,13 @@ type speakerKey struct {
 type ribState struct {
 	id   int64
 	last int64 // received time of the newest route, in microseconds
-	// saved is last as it is in the file.
-	saved int64
+	// plain is set as long as no route had a path identifier or came with an
+	// earlier time than one before it: then the last change of an NLRI that a
+	// speaker made before some time says what it had at that time.
+	plain bool
+	// saved are last and plain as they are in the file.
+	savedLast  int64
+	savedPlain bool
 }
 
 // speaker is the answer to who said something.
@@ -82,11 +87,11 @@ func (d *identities) prepare(c driver.Conn) error {
 		{&d.addRouter, "INSERT INTO router (collector, name, address) VALUES (?, ?, ?) RETURNING id"},
 		{&d.findPeer, "SELECT id FROM peer WHERE router = ? AND type = ? AND distinguisher = ? AND address = ?"},
 		{&d.addPeer, "INSERT INTO peer (router, type, distinguisher, address) VALUES (?, ?, ?, ?) RETURNING id"},
-		{&d.findRIB, "SELECT id, last FROM rib WHERE peer = ? AND view = ?"},
-		{&d.addRIB, "INSERT INTO rib (peer, view, last) VALUES (?, ?, 0) RETURNING id"},
+		{&d.findRIB, "SELECT id, last, plain FROM rib WHERE peer = ? AND view = ?"},
+		{&d.addRIB, "INSERT INTO rib (peer, view, last, plain) VALUES (?, ?, 0, 1) RETURNING id"},
 		{&d.findSpeaker, "SELECT id FROM speaker WHERE rib = ? AND asn = ? AND bgp_id = ?"},
 		{&d.addSpeaker, "INSERT INTO speaker (rib, asn, bgp_id) VALUES (?, ?, ?) RETURNING id"},
-		{&d.saveRIB, "UPDATE rib SET last = ? WHERE id = ?"},
+		{&d.saveRIB, "UPDATE rib SET last = ?, plain = ? WHERE id = ?"},
 		{&d.heardOf, "UPDATE peer SET speaker = ? WHERE id = ? AND speaker IS NULL"},
 	})
 }
@@ -223,16 +228,17 @@ func (d *identities) rib(k ribKey) (*ribState, error) {
 	if r, ok := d.ribs[k]; ok {
 		return r, nil
 	}
-	var row [2]driver.Value
+	var row [3]driver.Value
 	found, err := d.findRIB.query(row[:], k.peer, int64(k.view))
 	if err != nil {
 		return nil, err
 	}
-	r := &ribState{}
+	r := &ribState{plain: true, savedPlain: true}
 	if found {
 		r.id, _ = row[0].(int64)
 		r.last, _ = row[1].(int64)
-		r.saved = r.last
+		r.plain = row[2] == int64(1)
+		r.savedLast, r.savedPlain = r.last, r.plain
 	} else if r.id, _, err = d.addRIB.integer(k.peer, int64(k.view)); err != nil {
 		return nil, err
 	}
@@ -249,27 +255,29 @@ func (d *identities) rib(k ribKey) (*ribState, error) {
 	return r, nil
 }
 
-// heard notes that the RIB had a route at a time.
-func (d *identities) heard(r *ribState, received int64) {
-	if received <= r.last {
-		return
-	}
-	if r.last == r.saved {
+// heard notes that the RIB had a route at a time, and whether with a path
+// identifier.
+func (d *identities) heard(r *ribState, received int64, paths bool) {
+	was := *r
+	r.plain = r.plain && !paths && received >= r.last
+	r.last = max(r.last, received)
+	if was != *r && was.isSaved() {
 		d.touched = append(d.touched, r)
 	}
-	r.last = received
 }
+
+func (r *ribState) isSaved() bool { return r.last == r.savedLast && r.plain == r.savedPlain }
 
 // save writes down what heard noted.
 func (d *identities) save() error {
 	for _, r := range d.touched {
-		if r.last == r.saved {
+		if r.isSaved() {
 			continue
 		}
-		if err := d.saveRIB.exec(r.last, r.id); err != nil {
+		if err := d.saveRIB.exec(r.last, r.plain, r.id); err != nil {
 			return err
 		}
-		r.saved = r.last
+		r.savedLast, r.savedPlain = r.last, r.plain
 	}
 	d.touched = d.touched[:0]
 	return nil

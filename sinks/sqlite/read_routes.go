@@ -2,10 +2,12 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -37,25 +39,66 @@ type row struct {
 	attrs                           Attributes
 }
 
-// fields are those of "SELECT c.id, " + columnsOfRow.
-func (r *row) fields() []any {
-	return []any{
-		&r.change, &r.received, &r.delta, &r.speaker, &r.family, &r.prefix, &r.pathID, &r.rd, &r.labels, &r.code, &r.plen,
-		&r.nlri, &r.attr,
+// columnsOfRow and columnsOfAttr as places in a row that begins with c.id.
+const (
+	valuesOfRow  = 13
+	valuesOfAttr = 13
+)
+
+// scan takes a row of "SELECT c.id, " + columnsOfRow, with columnsOfAttr behind
+// them if the row is long enough.
+func (r *row) scan(v []driver.Value) {
+	r.change, r.received, r.delta, r.speaker = number(v[0]), number(v[1])+changeEpoch, numberOrNull[int64](v[2]), number(v[3])
+	r.family, r.prefix, r.pathID, r.rd = number(v[4]), text(v[5]), number(v[6]), text(v[7])
+	r.labels, r.code, r.plen, r.nlri, r.attr = textOrNull(v[8]), number(v[9]), numberOrNull[int](v[10]), number(v[11]), numberOrNull[int64](v[12])
+	if len(v) > valuesOfRow && r.attr != nil {
+		r.attrs.scan(v[valuesOfRow:])
 	}
 }
 
-// fields are those of columnsOfAttr.
-func (a *Attributes) fields() []any {
-	return []any{
-		&a.Origin, &a.ASPath, &a.OriginAS, &a.NextHop, &a.MED, &a.LocalPref, &a.Communities, &a.LargeCommunities,
-		&a.ExtCommunities, &a.Aggregator, &a.AtomicAggregate, &a.OTC, &a.Flags,
+// scan takes columnsOfAttr of a set that there is.
+func (a *Attributes) scan(v []driver.Value) {
+	*a = Attributes{
+		Origin: textOrNull(v[0]), ASPath: textOrNull(v[1]), OriginAS: numberOrNull[uint32](v[2]), NextHop: textOrNull(v[3]),
+		MED: numberOrNull[uint32](v[4]), LocalPref: numberOrNull[uint32](v[5]), Communities: textOrNull(v[6]),
+		LargeCommunities: textOrNull(v[7]), ExtCommunities: textOrNull(v[8]), Aggregator: textOrNull(v[9]),
+		OTC: numberOrNull[uint32](v[11]), Flags: textOrNull(v[12]),
 	}
+	atomic := number(v[10]) != 0
+	a.AtomicAggregate = &atomic
+}
+
+func number(v driver.Value) int64 {
+	n, _ := v.(int64)
+	return n
+}
+
+func numberOrNull[T int | int64 | uint32](v driver.Value) *T {
+	n, ok := v.(int64)
+	if !ok {
+		return nil
+	}
+	t := T(n)
+	return &t
+}
+
+func text(v driver.Value) string {
+	s, _ := v.(string)
+	return s
+}
+
+func textOrNull(v driver.Value) *string {
+	s, ok := v.(string)
+	if !ok {
+		return nil
+	}
+	return &s
 }
 
 // who says of a speaker what the views say.
 type who struct {
 	rib                               int64
+	plain                             bool // see ribState
 	view                              event.RIB
 	collector, router                 string
 	routerAddress, peerAddress, bgpID *string
@@ -94,28 +137,20 @@ type speakers struct {
 	all   map[int64]*who
 }
 
-const speakersQuery = "SELECT s.id, s.rib, b.view, r.collector, r.name, nullif(r.address, ''), nullif(p.address, ''), " +
+const speakersQuery = "SELECT s.id, s.rib, b.plain, b.view, r.collector, r.name, nullif(r.address, ''), nullif(p.address, ''), " +
 	"nullif(s.bgp_id, ''), nullif(p.distinguisher, ''), s.asn FROM speaker AS s JOIN rib AS b ON b.id = s.rib " +
 	"JOIN peer AS p ON p.id = b.peer JOIN router AS r ON r.id = p.router"
 
-func (s *speakers) load(ctx context.Context, tx *sql.Tx) error {
-	rows, err := tx.QueryContext(ctx, speakersQuery)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = rows.Close() }() // rows.Err has said what there is to say
+func (s *speakers) load(ctx context.Context, c driver.Conn) error {
 	s.all = map[int64]*who{}
-	for rows.Next() {
-		var id int64
-		w := &who{}
-		err := rows.Scan(&id, &w.rib, &w.view, &w.collector, &w.router, &w.routerAddress, &w.peerAddress, &w.bgpID,
-			&w.distinguisher, &w.asn)
-		if err != nil {
-			return err
+	return eachRow(ctx, c, statementText{sql: speakersQuery}, func(v []driver.Value) error {
+		s.all[number(v[0])] = &who{
+			rib: number(v[1]), plain: number(v[2]) != 0, view: event.RIB(number(v[3])), collector: text(v[4]), router: text(v[5]),
+			routerAddress: textOrNull(v[6]), peerAddress: textOrNull(v[7]), bgpID: textOrNull(v[8]), distinguisher: textOrNull(v[9]),
+			asn: uint32(number(v[10])),
 		}
-		s.all[id] = w
-	}
-	return rows.Err()
+		return nil
+	})
 }
 
 // wanted returns who the speaker is; nil when the query is about others.
@@ -138,6 +173,34 @@ func (s *speakers) wanted(id int64) (*who, error) {
 // maxSpeakers bounds how many speakers a statement names.
 const maxSpeakers = 500
 
+// named is the list of speakers that the query is about, plain if all of them
+// are. ok is false when there are too many to name.
+func (s *speakers) named() (list string, plain, ok bool, err error) {
+	var ids []int64
+	plain = true
+	for id := range s.all {
+		who, err := s.wanted(id)
+		if err != nil {
+			return "", false, false, err
+		}
+		if who != nil {
+			ids, plain = append(ids, id), plain && who.plain
+		}
+	}
+	if len(ids) > maxSpeakers {
+		return "", false, false, nil
+	}
+	slices.Sort(ids)
+	var b []byte
+	for i, id := range ids {
+		if i > 0 {
+			b = append(b, ", "...)
+		}
+		b = strconv.AppendInt(b, id, 10)
+	}
+	return string(b), plain, true, nil
+}
+
 // only lets the statement leave out the rows of a table of speakers that the query
 // is not about, before it joins anything to them. wanted decides all the same.
 func (s *speakers) only(w *where, table string) error {
@@ -145,20 +208,11 @@ func (s *speakers) only(w *where, table string) error {
 	if q.RIB == event.RIBNone && q.ASN == 0 && q.Router == "" && !q.Peer.IsValid() {
 		return nil
 	}
-	var ids []string
-	for id := range s.all {
-		who, err := s.wanted(id)
-		if err != nil {
-			return err
-		}
-		if who != nil {
-			ids = append(ids, strconv.FormatInt(id, 10))
-		}
+	list, _, ok, err := s.named()
+	if ok {
+		w.add("+" + table + ".speaker IN (" + list + ")")
 	}
-	if len(ids) <= maxSpeakers {
-		w.add("+" + table + ".speaker IN (" + strings.Join(ids, ", ") + ")")
-	}
-	return nil
+	return err
 }
 
 // attributes reports whether the query's filters on attributes let a row
@@ -217,104 +271,99 @@ var errEnough = errors.New("enough")
 // is valid during the call.
 type rowFunc func(w *who, r *row) error
 
-// read runs f in one state of the store with the speakers loaded.
-func (r *Reader) read(ctx context.Context, q Query, f func(tx *sql.Tx, s *speakers) error) error {
-	tx, err := r.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
-	if err != nil {
-		return fmt.Errorf("sqlite: read: %w", err)
-	}
-	s := &speakers{query: q}
-	if err = s.load(ctx, tx); err == nil {
-		err = f(tx, s)
-	}
-	// Nothing was written; an error of the end says nothing about what was read.
-	_ = tx.Rollback()
-	if errors.Is(err, errEnough) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("sqlite: read: %w", err)
-	}
-	return nil
+// read runs f in one state of the store.
+func (r *Reader) read(ctx context.Context, q Query, f func(rd *reading) error) error {
+	return r.together(ctx, q, 1, func(all []*reading) error { return f(all[0]) })
 }
 
-// each runs a query and hands over its rows; attrs says that they have the
-// columns of attr.
-func (s *speakers) each(ctx context.Context, tx *sql.Tx, sq statementText, attrs bool, f rowFunc) error {
-	rows, err := tx.QueryContext(ctx, sq.sql, sq.args...)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = rows.Close() }() // rows.Err has said what there is to say
-	for rows.Next() {
-		// A new one each time: rows that were handed out point into it.
-		r := &row{}
-		fields := r.fields()
-		if attrs {
-			fields = append(fields, r.attrs.fields()...)
-		}
-		if err := rows.Scan(fields...); err != nil {
-			return err
-		}
-		r.received += changeEpoch
-		w, err := s.wanted(r.speaker)
+// eachRow runs a query and hands over its rows, valid during the call.
+func eachRow(ctx context.Context, c driver.Conn, sq statementText, f func(v []driver.Value) error) error {
+	args := make([]driver.NamedValue, len(sq.args))
+	for i, v := range sq.args {
+		v, err := driver.DefaultParameterConverter.ConvertValue(v)
 		if err != nil {
 			return err
 		}
-		if w == nil {
-			continue
-		}
-		if err := f(w, r); err != nil {
-			return err
-		}
+		args[i] = driver.NamedValue{Ordinal: i + 1, Value: v}
 	}
-	return rows.Err()
-}
-
-// eachAt hands over the routes that there were at q.At: of each route the last
-// change before, unless it is a withdrawal.
-func (s *speakers) eachAt(ctx context.Context, tx *sql.Tx, q Query, f rowFunc) error {
-	byID, err := tx.PrepareContext(ctx, "SELECT "+columnsOfAttr+" FROM attr AS a WHERE a.id = ?")
+	rows, err := c.(driver.QueryerContext).QueryContext(ctx, sq.sql, args)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = byID.Close() }()
-	g := group{last: map[routeID]*row{}}
-	sets := map[int64]Attributes{} // many routes share one
+	v := make([]driver.Value, len(rows.Columns()))
+	for err == nil {
+		if err = rows.Next(v); err == nil {
+			err = f(v)
+		}
+		if err == nil {
+			err = ctx.Err()
+		}
+	}
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return errors.Join(err, rows.Close())
+}
+
+// each runs a query of columnsOfRow and hands over its rows.
+func (rd *reading) each(ctx context.Context, sq statementText, f rowFunc) error {
+	return eachRow(ctx, rd.c, sq, func(v []driver.Value) error {
+		w, err := rd.s.wanted(number(v[3]))
+		if w == nil || err != nil {
+			return err
+		}
+		// A new one each time: rows that were handed out point into it.
+		r := &row{}
+		r.scan(v)
+		return f(w, r)
+	})
+}
+
+// now hands over the routes that there are.
+func (rd *reading) now(ctx context.Context, q Query, f rowFunc) error {
+	var w where
+	if err := rd.s.only(&w, "t"); err != nil {
+		return err
+	}
+	rd.within(&w, "t.nlri")
+	return rd.each(ctx, q.routesNow(w), f)
+}
+
+// at hands over the routes that there were at q.At: of each route the last change
+// before, unless it is a withdrawal.
+func (rd *reading) at(ctx context.Context, q Query, f rowFunc) error {
 	// A peer may have had another AS number when a route ended, so this filter
 	// waits until the last change is found.
-	asn := s.query.ASN
-	s.query.ASN = 0
+	asn := q.ASN
+	rd.s.query.ASN = 0
+	defer func() { rd.s.query.ASN = asn }()
+	text, joined, err := rd.textAt(q)
+	if err != nil {
+		return err
+	}
+	g := group{last: map[routeID]*row{}}
 	give := func() error {
 		defer g.reset()
 		for _, k := range g.order {
 			r := g.last[k]
-			w := s.all[r.speaker]
+			w := rd.s.all[r.speaker]
 			if r.attr == nil || asn != 0 && w.asn != asn {
 				continue
 			}
-			set, ok := sets[*r.attr]
-			if !ok {
-				if err := byID.QueryRowContext(ctx, *r.attr).Scan(set.fields()...); err != nil {
+			if !joined {
+				set, err := rd.set(*r.attr)
+				if err != nil {
 					return err
 				}
-				if len(sets) >= maxSets {
-					clear(sets)
-				}
-				sets[*r.attr] = set
+				r.attrs = set
 			}
-			r.attrs = set
 			if err := f(w, r); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	var w where
-	if err := s.only(&w, "c"); err != nil {
-		return err
-	}
-	err = s.each(ctx, tx, q.at(w), false, func(w *who, r *row) error {
+	err = rd.each(ctx, text, func(w *who, r *row) error {
 		if len(g.order) > 0 && r.nlri != g.nlri {
 			if err := give(); err != nil {
 				return err
@@ -329,7 +378,35 @@ func (s *speakers) eachAt(ctx context.Context, tx *sql.Tx, q Query, f rowFunc) e
 	return give()
 }
 
-// maxSets bounds how many attribute sets eachAt has in memory, at about 1 kB.
+// set returns an attribute set; many routes share one.
+func (rd *reading) set(id int64) (Attributes, error) {
+	if set, ok := rd.sets[id]; ok {
+		return set, nil
+	}
+	if rd.setByID == nil {
+		var err error
+		if rd.setByID, err = prepare(rd.c, "SELECT "+columnsOfAttr+" FROM attr AS a WHERE a.id = ?"); err != nil {
+			return Attributes{}, err
+		}
+	}
+	var columns [valuesOfAttr]driver.Value
+	found, err := rd.setByID.query(columns[:], id)
+	if err == nil && !found {
+		err = fmt.Errorf("attribute set %d is missing", id)
+	}
+	if err != nil {
+		return Attributes{}, err
+	}
+	if len(rd.sets) >= maxSets {
+		clear(rd.sets)
+	}
+	set := Attributes{}
+	set.scan(columns[:])
+	rd.sets[id] = set
+	return set, nil
+}
+
+// maxSets bounds how many attribute sets a reading has in memory, at about 1 kB.
 const maxSets = 1 << 15
 
 // routeID is what a route of one NLRI is known by.
@@ -372,30 +449,32 @@ type statementText struct {
 func (r *Reader) Routes(ctx context.Context, q Query) iter.Seq2[Route, error] {
 	return func(yield func(Route, error) bool) {
 		left := q.Limit
-		err := r.read(ctx, q, func(tx *sql.Tx, s *speakers) error {
-			long := longest{}
-			give := func(w *who, r *row) error {
-				if q.Prefix.IsValid() && q.Match == MatchLongest && !long.keep(w.rib, r) || !q.attributes(&r.attrs) {
-					return nil
-				}
-				route := Route{RouteKey: w.key(r), Since: Time(r.received), Changed: r.code&history.CodeChanged != 0, Attributes: r.attrs}
-				if !yield(route, nil) {
-					return errEnough
-				}
-				if left--; left == 0 {
-					return errEnough
-				}
+		long := longest{}
+		give := func(w *who, r *row) error {
+			if q.Prefix.IsValid() && q.Match == MatchLongest && !long.keep(w.rib, r) || !q.attributes(&r.attrs) {
 				return nil
 			}
-			if q.At.IsZero() {
-				var w where
-				if err := s.only(&w, "t"); err != nil {
-					return err
-				}
-				return s.each(ctx, tx, q.routesNow(w), true, give)
+			route := Route{RouteKey: w.key(r), Since: Time(r.received), Changed: r.code&history.CodeChanged != 0, Attributes: r.attrs}
+			if !yield(route, nil) {
+				return errEnough
 			}
-			return s.eachAt(ctx, tx, q, give)
-		})
+			if left--; left == 0 {
+				return errEnough
+			}
+			return nil
+		}
+		each := func(ctx context.Context, rd *reading, f rowFunc) error {
+			if q.At.IsZero() {
+				return rd.now(ctx, q, f)
+			}
+			return rd.at(ctx, q, f)
+		}
+		var err error
+		if q.byNLRI() || 0 < q.Limit && q.Limit <= stretchRoutes {
+			err = r.read(ctx, q, func(rd *reading) error { return each(ctx, rd, give) })
+		} else {
+			err = r.table(ctx, q, each, give)
+		}
 		if err != nil {
 			yield(Route{}, err)
 		}
@@ -443,15 +522,15 @@ func (q *Query) routesNow(w where) statementText {
 func (r *Reader) History(ctx context.Context, q Query) iter.Seq2[Change, error] {
 	return func(yield func(Change, error) bool) {
 		left := q.Limit
-		err := r.read(ctx, q, func(tx *sql.Tx, s *speakers) error {
+		err := r.read(ctx, q, func(rd *reading) error {
 			var w where
-			if err := s.only(&w, "c"); err != nil {
+			if err := rd.s.only(&w, "c"); err != nil {
 				return err
 			}
 			var longestOf longest
 			if q.Prefix.IsValid() && q.Match == MatchLongest {
 				longestOf = longest{}
-				err := s.each(ctx, tx, q.lengths(w), false, func(w *who, r *row) error {
+				err := rd.each(ctx, q.lengths(w), func(w *who, r *row) error {
 					longestOf.keep(w.rib, r)
 					return nil
 				})
@@ -459,7 +538,7 @@ func (r *Reader) History(ctx context.Context, q Query) iter.Seq2[Change, error] 
 					return err
 				}
 			}
-			return s.each(ctx, tx, q.history(w), true, func(w *who, r *row) error {
+			return rd.each(ctx, q.history(w), func(w *who, r *row) error {
 				if longestOf != nil && !longestOf.keep(w.rib, r) || !q.attributes(&r.attrs) {
 					return nil
 				}
@@ -520,8 +599,56 @@ func (q *Query) lengths(w where) statementText {
 	return statementText{"SELECT c.id, " + columnsOfRow + q.fromNLRI() + w.String() + q.order(), w.args}
 }
 
-// at finds the changes of state up to q.At, NLRI after NLRI.
-func (q *Query) at(w where) statementText {
+// textAt is the statement for at, and whether its rows are joined with attr.
+func (rd *reading) textAt(q Query) (text statementText, joined bool, err error) {
+	list, plain, ok, err := rd.s.named()
+	if err == nil && ok && plain {
+		var w where
+		rd.within(&w, "n.id")
+		return q.lastAt(w, list), q.order() == "", nil
+	}
+	var w where
+	rd.within(&w, "c.nlri")
+	if err == nil {
+		err = rd.s.only(&w, "c")
+	}
+	return q.allUntil(w), false, err
+}
+
+// within restricts a statement to the reading's stretch of NLRI.
+func (rd *reading) within(w *where, column string) {
+	if rd.nlris != nil {
+		w.add(column+" BETWEEN ? AND ?", rd.nlris[0], rd.nlris[1])
+	}
+}
+
+// lastAt finds of each NLRI the last change of state up to q.At of each of some
+// speakers, all of them plain: a search of the index for each. What a sort would
+// have to carry has no attributes.
+func (q *Query) lastAt(w where, speakers string) statementText {
+	at := q.At.UnixMicro() - changeEpoch
+	bound, args := "", []any{at}
+	if !q.byNLRI() {
+		// Spans say where to begin; for a few NLRI that would not pay.
+		bound = " AND k.id <= (SELECT max(last) FROM span WHERE min_received <= ?)"
+		args = append(args, q.At.UnixMicro())
+	}
+	q.nlri(&w)
+	w.add("c.id = (SELECT k.id FROM route_change AS k WHERE k.nlri = n.id AND k.speaker = v.id AND k.received <= ?"+bound+
+		fmt.Sprintf(" AND k.code & %d <> 0 ORDER BY k.id DESC LIMIT 1)", history.CodeReal), args...)
+	columns, join, order := "", "", q.order()+", n.id"
+	if q.order() == "" {
+		columns, join, order = ", "+columnsOfAttr, joinAttr, " ORDER BY n.id"
+	}
+	return statementText{
+		"SELECT c.id, " + columnsOfRow + columns + " FROM nlri AS n CROSS JOIN speaker AS v CROSS JOIN route_change AS c" + join +
+			w.String() + " AND v.id IN (" + speakers + ")" + order,
+		w.args,
+	}
+}
+
+// allUntil finds the changes of state up to q.At, NLRI after NLRI.
+func (q *Query) allUntil(w where) statementText {
 	q.nlri(&w)
 	w.add("c.received <= ?", q.At.UnixMicro()-changeEpoch)
 	w.add(fmt.Sprintf("c.code & %d <> 0", history.CodeReal))

@@ -14,7 +14,10 @@ import (
 // It is safe for concurrent use. The rows of one call are of one state of the
 // store; while an iteration is under way the file cannot give room back, so one
 // should not be left standing.
-type Reader struct{ db *sql.DB }
+type Reader struct {
+	db          *sql.DB
+	stretchMost int // see there; less in tests
+}
 
 // OpenReader opens the store at path for reading.
 func OpenReader(path string) (*Reader, error) {
@@ -22,7 +25,7 @@ func OpenReader(path string) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Reader{db: db}
+	r := &Reader{db: db, stretchMost: stretchMost}
 	if err := r.check(); err != nil {
 		_ = db.Close()
 		return nil, fmt.Errorf("sqlite: %s: %w", path, err)

@@ -115,7 +115,7 @@ func (s *Sink) Route(e *event.Event) error {
 	row := staged{rib: who.rib.id, speaker: who.id, received: sinceEpoch(e.Received), delta: history.Delta(e)}
 	row.late = history.Late(e, who.rib.last)
 	s.attrs.read.Begin()
-	rows := 0
+	rows, paths := 0, false
 	it := t.update.Routes()
 	for i := 0; it.Next(); i++ {
 		m := e.Mark(i)
@@ -126,12 +126,14 @@ func (s *Sink) Route(e *event.Event) error {
 			return s.Anomaly(e, history.AnomalyRefused, "more than 65,536 routes")
 		}
 		row.change = int64(e.Sequence)<<history.PositionBits | int64(i)
-		if err := s.oneRoute(e, it.Route(), m, row); err != nil {
+		r := it.Route()
+		if err := s.oneRoute(e, r, m, row); err != nil {
 			return err
 		}
 		rows++
+		paths = paths || history.PathID(&r.NLRI) != history.NoPathID
 	}
-	s.who.heard(who.rib, history.Micros(e.Received))
+	s.who.heard(who.rib, history.Micros(e.Received), paths)
 	s.uncounted.Row("route_change", rows)
 	return s.considerBulk()
 }
