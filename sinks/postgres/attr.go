@@ -42,7 +42,10 @@ type attrs struct {
 // which cost whoever makes them some billions of hashes.
 const takenMost = 1 << 16
 
-const attrColumns = "id, tail, " + history.AttrColumns
+const (
+	attrColumns     = "id, tail, " + history.AttrColumns
+	attrColumnCount = 2 + history.AttrCount
+)
 
 // In the order of their numbers, so that two writers never wait for each other.
 const mergeAttrs = "INSERT INTO attr AS a (" + attrColumns + ") SELECT " + attrColumns + " FROM stage_attr ORDER BY id " +
@@ -54,7 +57,7 @@ const mergeAttrs = "INSERT INTO attr AS a (" + attrColumns + ") SELECT " + attrC
 var errNumberTaken = errors.New("the number of an attribute set is taken")
 
 func (t *attrs) init(known int) {
-	t.rows = copyRows{into: "COPY stage_attr (" + attrColumns + ") FROM STDIN BINARY", columns: 2 + history.AttrCount}
+	t.rows = newAttrRows()
 	t.known = history.NewKnown(known)
 	t.taken = map[[history.HashLen]byte]uint32{}
 	t.forget()

@@ -138,11 +138,18 @@ var (
 		"rib = $1::int AND asn = $2::bigint AND bgp_id IS NOT DISTINCT FROM $3::inet")
 )
 
+// connFunc gives a connection once nothing else uses it.
+type connFunc func() (*pgx.Conn, error)
+
 // ask runs one of these statements. Only consumers of Kafka make rows of one
 // collector at the same time, and of one router only when it changes hands: a
 // second look then finds what the other one has committed.
-func ask(ctx context.Context, conn *pgx.Conn, sql string, args []any, to ...any) error {
-	err := conn.QueryRow(ctx, sql, args...).Scan(to...)
+func ask(ctx context.Context, free connFunc, sql string, args []any, to ...any) error {
+	conn, err := free()
+	if err != nil {
+		return err
+	}
+	err = conn.QueryRow(ctx, sql, args...).Scan(to...)
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = conn.QueryRow(ctx, sql, args...).Scan(to...)
 	}
@@ -150,13 +157,13 @@ func ask(ctx context.Context, conn *pgx.Conn, sql string, args []any, to ...any)
 }
 
 // router returns the id of a router's row.
-func (d *identities) router(ctx context.Context, conn *pgx.Conn, r *event.Router) (int32, error) {
+func (d *identities) router(ctx context.Context, free connFunc, r *event.Router) (int32, error) {
 	k := routerKey{d.collector, r.Name, history.AddrText(r.Address)}
 	if id, ok := d.routers[k]; ok {
 		return id, nil
 	}
 	var id int32
-	err := ask(ctx, conn, findRouter, []any{d.collector, history.Cleaned(k.name), inet(r.Address)}, &id)
+	err := ask(ctx, free, findRouter, []any{d.collector, history.Cleaned(k.name), inet(r.Address)}, &id)
 	if err == nil {
 		d.routers[k] = id
 	}
@@ -164,7 +171,7 @@ func (d *identities) router(ctx context.Context, conn *pgx.Conn, r *event.Router
 }
 
 // speaker returns who said e, an event with a peer, of a family.
-func (d *identities) speaker(ctx context.Context, conn *pgx.Conn, later *pgx.Batch, e *event.Event, f bgp.Family) (speaker, error) {
+func (d *identities) speaker(ctx context.Context, free connFunc, later *pgx.Batch, e *event.Event, f bgp.Family) (speaker, error) {
 	k := said{d.collector, e.Router, e.Peer, e.RIB, f}
 	if k == d.lastSaid {
 		return d.lastSpeaker, nil
@@ -172,7 +179,7 @@ func (d *identities) speaker(ctx context.Context, conn *pgx.Conn, later *pgx.Bat
 	s, ok := d.said[k]
 	if !ok {
 		var err error
-		if s, err = d.lookUp(ctx, conn, later, e, f); err != nil {
+		if s, err = d.lookUp(ctx, free, later, e, f); err != nil {
 			return s, err
 		}
 		d.said[k] = s
@@ -182,18 +189,18 @@ func (d *identities) speaker(ctx context.Context, conn *pgx.Conn, later *pgx.Bat
 }
 
 // lookUp is speaker by value.
-func (d *identities) lookUp(ctx context.Context, conn *pgx.Conn, later *pgx.Batch, e *event.Event, f bgp.Family) (s speaker, err error) {
-	if s.peer, err = d.peer(ctx, conn, e); err != nil {
+func (d *identities) lookUp(ctx context.Context, free connFunc, later *pgx.Batch, e *event.Event, f bgp.Family) (s speaker, err error) {
+	if s.peer, err = d.peer(ctx, free, e); err != nil {
 		return s, err
 	}
-	if s.rib, err = d.rib(ctx, conn, ribKey{s.peer.id, e.RIB, f}); err != nil {
+	if s.rib, err = d.rib(ctx, free, ribKey{s.peer.id, e.RIB, f}); err != nil {
 		return s, err
 	}
 	k := speakerKey{s.rib.id, e.Peer.ASN, history.AddrText(e.Peer.BGPID)}
 	if s.id = d.speakers[k]; s.id != 0 {
 		return s, nil
 	}
-	if err = ask(ctx, conn, findSpeaker, []any{k.rib, int64(k.asn), inet(e.Peer.BGPID)}, &s.id); err != nil {
+	if err = ask(ctx, free, findSpeaker, []any{k.rib, int64(k.asn), inet(e.Peer.BGPID)}, &s.id); err != nil {
 		return s, err
 	}
 	d.speakers[k] = s.id
@@ -204,8 +211,8 @@ func (d *identities) lookUp(ctx context.Context, conn *pgx.Conn, later *pgx.Batc
 	return s, nil
 }
 
-func (d *identities) peer(ctx context.Context, conn *pgx.Conn, e *event.Event) (*peerRow, error) {
-	router, err := d.router(ctx, conn, e.Router)
+func (d *identities) peer(ctx context.Context, free connFunc, e *event.Event) (*peerRow, error) {
+	router, err := d.router(ctx, free, e.Router)
 	if err != nil {
 		return nil, err
 	}
@@ -217,7 +224,7 @@ func (d *identities) peer(ctx context.Context, conn *pgx.Conn, e *event.Event) (
 		return p, nil
 	}
 	p := &peerRow{}
-	err = ask(ctx, conn, findPeer, []any{router, int16(k.typ), k.distinguisher, inet(e.Peer.Address)},
+	err = ask(ctx, free, findPeer, []any{router, int16(k.typ), k.distinguisher, inet(e.Peer.Address)},
 		&p.id, &p.state.Up, &p.state.Since, &p.state.Session, &p.state.Epoch, &p.speaker)
 	if err == nil {
 		d.peers[k] = p
@@ -225,12 +232,12 @@ func (d *identities) peer(ctx context.Context, conn *pgx.Conn, e *event.Event) (
 	return p, err
 }
 
-func (d *identities) rib(ctx context.Context, conn *pgx.Conn, k ribKey) (*ribRow, error) {
+func (d *identities) rib(ctx context.Context, free connFunc, k ribKey) (*ribRow, error) {
 	if r, ok := d.ribs[k]; ok {
 		return r, nil
 	}
 	r := &ribRow{}
-	err := ask(ctx, conn, findRIB, []any{k.peer, int16(k.view), int32(k.family)}, &r.id, &r.last)
+	err := ask(ctx, free, findRIB, []any{k.peer, int16(k.view), int32(k.family)}, &r.id, &r.last)
 	if err == nil {
 		r.saved = r.last
 		d.ribs[k] = r

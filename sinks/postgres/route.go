@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"net/netip"
-	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgtype"
@@ -20,8 +19,9 @@ import (
 const longestKey = sha256.Size - 1
 
 // stagedMost bounds how many changes of current routes are collected before
-// they are merged.
-const stagedMost = 1 << 16
+// they are sent and merged, while the next are collected: few enough for both
+// sides to have work, and many enough for the round trips not to count.
+const stagedMost = 1 << 13
 
 // routeID is what a route is known by.
 type routeID struct {
@@ -71,7 +71,6 @@ type routes struct {
 	all bool // rows for what changed nothing, too
 
 	change copyRows
-	route  copyRows
 	attrs  attrs
 
 	// Changes of current routes: of several changes of one route the last one
@@ -79,7 +78,10 @@ type routes struct {
 	// as happens when an old file is imported; of them the newest decides.
 	stage, late     []staged
 	staged, latened map[routeID]int
-	merged          bool // stage_route was used in this transaction
+	// merge and mergeLate are for what stage and late become.
+	merge, mergeLate mergeRows
+
+	sending delivery // what was collected before
 
 	families map[bgp.Family]bool // that have a name
 	family   bgp.Family          // the last one
@@ -94,16 +96,18 @@ const (
 )
 
 func (t *routes) init(known int) {
-	t.change = copyRows{into: "COPY route_change (" + changeColumns + ") FROM STDIN BINARY", columns: 8}
-	t.route = copyRows{into: "COPY stage_route (" + routeColumns + ") FROM STDIN BINARY", columns: 10}
+	t.change = newChangeRows()
 	t.attrs.init(known)
+	t.sending.change, t.sending.attrs = newChangeRows(), newAttrRows()
+	for _, m := range []*mergeRows{&t.merge, &t.mergeLate, &t.sending.merge, &t.sending.mergeLate} {
+		m.copyRows = copyRows{into: "COPY stage_route (" + routeColumns + ") FROM STDIN BINARY", columns: 10}
+	}
 	t.forget()
 }
 
 // forget drops what is not committed.
 func (t *routes) forget() {
 	t.change.clear()
-	t.route.clear()
 	t.attrs.forget()
 	t.stage, t.late = t.stage[:0], t.late[:0]
 	t.staged, t.latened = map[routeID]int{}, map[routeID]int{}
@@ -344,116 +348,8 @@ func (t *routes) keepLate(r *staged) {
 	t.late = append(t.late, *r)
 }
 
-// order is that of the index of table route, so that merging goes through it
-// once.
+// order is that of the index of table route.
 func order(a, b staged) int {
 	return cmp.Or(a.prefix.Addr().Compare(b.prefix.Addr()), cmp.Compare(a.prefix.Bits(), b.prefix.Bits()), cmp.Compare(a.rib, b.rib),
 		strings.Compare(a.key, b.key))
-}
-
-// The statements that merge. Each one with a %s is run for routes with a prefix
-// and for those without, because NULL = NULL would not use the index.
-const (
-	isAnnounce   = "s.code::integer & 1 = 1"
-	upsertRoutes = "INSERT INTO route (" + routeColumns + ") SELECT " + routeColumns + " FROM stage_route AS s WHERE " + isAnnounce
-	replace      = "received = excluded.received, event = excluded.event, attr = excluded.attr, speaker = excluded.speaker, " +
-		"delay = excluded.delay, code = excluded.code, more = excluded.more"
-	onConflict    = " ON CONFLICT (prefix, rib, key) DO UPDATE SET " + replace
-	deleteRoutes  = "DELETE FROM route AS r USING stage_route AS s WHERE NOT (" + isAnnounce + ") AND r.rib = s.rib AND r.key = s.key"
-	withPrefix    = " AND s.prefix IS NOT NULL AND r.prefix = s.prefix"
-	withoutPrefix = " AND s.prefix IS NULL AND r.prefix IS NULL"
-
-	// nothingNewer holds when history knows nothing later about the route. What
-	// is older than the horizon has no say, because what followed may be gone.
-	nothingNewer = " AND s.received >= (SELECT at FROM horizon) AND NOT EXISTS (SELECT FROM route_change AS r JOIN speaker AS k ON k.id = r.speaker " +
-		"WHERE r.received > s.received AND k.rib = s.rib AND (r.more).path_id IS NOT DISTINCT FROM (s.more).path_id " +
-		"AND (r.more).key IS NOT DISTINCT FROM (s.more).key"
-)
-
-// flushRoutes sends and merges what was collected.
-func (s *Sink) flushRoutes() error {
-	t := &s.routes
-	if err := t.change.send(s.ctx, s.conn); err != nil {
-		return err
-	}
-	if t.attrs.rows.n > 0 {
-		if err := t.attrs.rows.send(s.ctx, s.conn); err != nil {
-			return err
-		}
-		if err := s.exec(mergeAttrs); err != nil {
-			return t.attrs.refused(err)
-		}
-		// More may come in this transaction.
-		if err := s.exec("TRUNCATE stage_attr"); err != nil {
-			return err
-		}
-	}
-	if err := s.merge(&t.stage, t.staged, false); err != nil {
-		return err
-	}
-	return s.merge(&t.late, t.latened, true)
-}
-
-// merge brings the table route up to date with the changes.
-func (s *Sink) merge(stage *[]staged, index map[routeID]int, late bool) error {
-	t, rows := &s.routes, *stage
-	if len(rows) == 0 {
-		return nil
-	}
-	if t.merged {
-		if err := s.exec("TRUNCATE stage_route"); err != nil {
-			return err
-		}
-	}
-	t.merged = true
-	slices.SortFunc(rows, order)
-	var announced, withdrawn, other bool
-	for i := range rows {
-		r := &rows[i]
-		r.encode(&t.route, true)
-		announced, withdrawn = announced || r.announce(), withdrawn || !r.announce()
-		other = other || !r.prefix.IsValid()
-	}
-	clear(rows) // lets go of the strings
-	*stage = rows[:0]
-	clear(index)
-	if err := t.route.send(s.ctx, s.conn); err != nil {
-		return err
-	}
-	// Of those without a prefix there may be none, then their statements are not
-	// worth a round trip.
-	kinds := []string{withPrefix, withoutPrefix}
-	if !other {
-		kinds = kinds[:1]
-	}
-	if announced && !late {
-		if err := s.exec(upsertRoutes + onConflict); err != nil {
-			return err
-		}
-	}
-	for _, kind := range kinds {
-		if announced && late {
-			if err := s.exec(upsertRoutes + nothingNewer + kind + ")" + only(kind) + onConflict); err != nil {
-				return err
-			}
-		}
-		if withdrawn {
-			q := deleteRoutes + kind
-			if late {
-				q += nothingNewer + kind + ")"
-			}
-			if err := s.exec(q); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// only restricts a late upsert to the routes of a kind, outside its subquery.
-func only(kind string) string {
-	if kind == withPrefix {
-		return " AND s.prefix IS NOT NULL"
-	}
-	return " AND s.prefix IS NULL"
 }

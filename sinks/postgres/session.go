@@ -58,7 +58,7 @@ func gauge(v any) any {
 
 // RouterEvent implements history.Store.
 func (s *Sink) RouterEvent(e *event.Event) error {
-	id, err := s.who.router(s.ctx, s.conn, e.Router)
+	id, err := s.who.router(s.ctx, s.free, e.Router)
 	if err != nil {
 		return err
 	}
@@ -128,7 +128,11 @@ func (s *Sink) Stats(e *event.Event) error {
 	s.uncounted.Row("peer_stat", len(e.Stats))
 	s.later.Queue(updatePeerStats, int64(e.Sequence), who.id, who.peer.id)
 	if c.full() {
-		return c.send(s.ctx, s.conn)
+		conn, err := s.free()
+		if err != nil {
+			return err
+		}
+		return c.send(s.ctx, conn)
 	}
 	return nil
 }
@@ -138,7 +142,7 @@ func (s *Sink) routerOrNull(e *event.Event) (any, error) {
 	if e.Router == nil {
 		return nil, nil
 	}
-	return s.who.router(s.ctx, s.conn, e.Router)
+	return s.who.router(s.ctx, s.free, e.Router)
 }
 
 // Gap implements history.Store.

@@ -155,6 +155,7 @@ func (s *Sink) find(ctx context.Context) error {
 
 // forget drops what is not committed.
 func (s *Sink) forget() {
+	_ = s.settle() // of what does not count
 	s.who.forget()
 	s.routes.forget()
 	s.stats.clear()
@@ -285,7 +286,7 @@ func (s *Sink) transaction(ctx context.Context, b batch, f func(from, to int) er
 }
 
 func (s *Sink) try(ctx context.Context, b batch, f func(from, to int) error) error {
-	s.ctx, s.batch, s.routes.merged = ctx, b, false
+	s.ctx, s.batch, s.routes.sending.truncate = ctx, b, false
 	s.routes.attrs.today(dayOf(time.Now()))
 	tx, err := s.conn.Begin(ctx)
 	if err == nil {
@@ -350,7 +351,7 @@ func (s *Sink) speaker(e *event.Event, f bgp.Family) (speaker, error) {
 		}
 		s.who.forget()
 	}
-	return s.who.speaker(s.ctx, s.conn, s.later, e, f)
+	return s.who.speaker(s.ctx, s.free, s.later, e, f)
 }
 
 // together writes the rows of a part of the batch.
@@ -403,6 +404,9 @@ func (s *Sink) isolate(from, to int) error {
 // flush sends all that was collected.
 func (s *Sink) flush() error {
 	if err := s.flushRoutes(); err != nil {
+		return err
+	}
+	if err := s.settle(); err != nil {
 		return err
 	}
 	if err := s.stats.send(s.ctx, s.conn); err != nil {

@@ -1,0 +1,186 @@
+package postgres
+
+import (
+	"context"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// delivery is what is being sent to the server and merged there, by a goroutine
+// that has the connection to itself meanwhile: to decode and encode rows takes a
+// third of the time that the server takes for them.
+type delivery struct {
+	change, attrs    copyRows
+	merge, mergeLate mergeRows
+	truncate         bool       // stage_route was used in this transaction
+	done             chan error // of the goroutine; nil: there is none
+}
+
+// mergeRows are rows for stage_route and what they need.
+type mergeRows struct {
+	copyRows
+	// announced and withdrawn say that there are such, other that some have no
+	// prefix.
+	announced, withdrawn, other bool
+}
+
+func newChangeRows() copyRows {
+	return copyRows{into: "COPY route_change (" + changeColumns + ") FROM STDIN BINARY", columns: 8}
+}
+
+func newAttrRows() copyRows {
+	return copyRows{into: "COPY stage_attr (" + attrColumns + ") FROM STDIN BINARY", columns: attrColumnCount}
+}
+
+// flushRoutes begins to send what was collected, behind what was sent before.
+func (s *Sink) flushRoutes() error {
+	t := &s.routes
+	// Before the connection is free, so that the server has no pause.
+	t.merge.fill(&t.stage, t.staged)
+	t.mergeLate.fill(&t.late, t.latened)
+	if err := s.settle(); err != nil {
+		return err
+	}
+	d := &t.sending
+	d.change, t.change = t.change, d.change
+	d.attrs, t.attrs.rows = t.attrs.rows, d.attrs
+	d.merge, t.merge = t.merge, d.merge
+	d.mergeLate, t.mergeLate = t.mergeLate, d.mergeLate
+	if d.change.n+d.attrs.n+d.merge.n+d.mergeLate.n == 0 {
+		return nil
+	}
+	d.done = make(chan error, 1)
+	go func(ctx context.Context, conn *pgx.Conn) { d.done <- d.send(ctx, conn) }(s.ctx, s.conn) // settle waits for it
+	return nil
+}
+
+// settle waits until what was sent is merged; before that the connection is in use.
+func (s *Sink) settle() error {
+	d := &s.routes.sending
+	if d.done == nil {
+		return nil
+	}
+	err := <-d.done
+	d.done = nil
+	if err != nil {
+		return s.routes.attrs.refused(err)
+	}
+	return nil
+}
+
+// free returns the connection once nothing uses it.
+func (s *Sink) free() (*pgx.Conn, error) { return s.conn, s.settle() }
+
+// fill encodes rows, in the order of the index of table route so that merging goes
+// through it once, and forgets them.
+func (m *mergeRows) fill(rows *[]staged, index map[routeID]int) {
+	m.clear()
+	m.announced, m.withdrawn, m.other = false, false, false
+	slices.SortFunc(*rows, order)
+	for i := range *rows {
+		r := &(*rows)[i]
+		r.encode(&m.copyRows, true)
+		m.announced, m.withdrawn = m.announced || r.announce(), m.withdrawn || !r.announce()
+		m.other = m.other || !r.prefix.IsValid()
+	}
+	clear(*rows) // lets go of the strings
+	*rows = (*rows)[:0]
+	clear(index)
+}
+
+// The statements that merge. Each one with a %s is run for routes with a prefix
+// and for those without, because NULL = NULL would not use the index.
+const (
+	isAnnounce   = "s.code::integer & 1 = 1"
+	upsertRoutes = "INSERT INTO route (" + routeColumns + ") SELECT " + routeColumns + " FROM stage_route AS s WHERE " + isAnnounce
+	replace      = "received = excluded.received, event = excluded.event, attr = excluded.attr, speaker = excluded.speaker, " +
+		"delay = excluded.delay, code = excluded.code, more = excluded.more"
+	onConflict    = " ON CONFLICT (prefix, rib, key) DO UPDATE SET " + replace
+	deleteRoutes  = "DELETE FROM route AS r USING stage_route AS s WHERE NOT (" + isAnnounce + ") AND r.rib = s.rib AND r.key = s.key"
+	withPrefix    = " AND s.prefix IS NOT NULL AND r.prefix = s.prefix"
+	withoutPrefix = " AND s.prefix IS NULL AND r.prefix IS NULL"
+
+	// nothingNewer holds when history knows nothing later about the route. What
+	// is older than the horizon has no say, because what followed may be gone.
+	nothingNewer = " AND s.received >= (SELECT at FROM horizon) AND NOT EXISTS (SELECT FROM route_change AS r JOIN speaker AS k ON k.id = r.speaker " +
+		"WHERE r.received > s.received AND k.rib = s.rib AND (r.more).path_id IS NOT DISTINCT FROM (s.more).path_id " +
+		"AND (r.more).key IS NOT DISTINCT FROM (s.more).key"
+)
+
+// send sends and merges all.
+func (d *delivery) send(ctx context.Context, conn *pgx.Conn) error {
+	if err := d.change.send(ctx, conn); err != nil {
+		return err
+	}
+	if d.attrs.n > 0 {
+		if err := d.attrs.send(ctx, conn); err != nil {
+			return err
+		}
+		// More may come in this transaction.
+		for _, sql := range []string{mergeAttrs, "TRUNCATE stage_attr"} {
+			if _, err := conn.Exec(ctx, sql); err != nil {
+				return err
+			}
+		}
+	}
+	if err := d.mergeRows(ctx, conn, &d.merge, false); err != nil {
+		return err
+	}
+	return d.mergeRows(ctx, conn, &d.mergeLate, true)
+}
+
+// mergeRows brings the table route up to date with changes.
+func (d *delivery) mergeRows(ctx context.Context, conn *pgx.Conn, m *mergeRows, late bool) error {
+	if m.n == 0 {
+		return nil
+	}
+	if d.truncate {
+		if _, err := conn.Exec(ctx, "TRUNCATE stage_route"); err != nil {
+			return err
+		}
+	}
+	d.truncate = true
+	if err := m.send(ctx, conn); err != nil {
+		return err
+	}
+	for _, sql := range m.statements(late) {
+		if _, err := conn.Exec(ctx, sql); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// statements are those that the rows need. Of those without a prefix there may be
+// none, then their statements are not worth a round trip.
+func (m *mergeRows) statements(late bool) (all []string) {
+	kinds := []string{withPrefix, withoutPrefix}
+	if !m.other {
+		kinds = kinds[:1]
+	}
+	if m.announced && !late {
+		all = append(all, upsertRoutes+onConflict)
+	}
+	for _, kind := range kinds {
+		if m.announced && late {
+			all = append(all, upsertRoutes+nothingNewer+kind+")"+only(kind)+onConflict)
+		}
+		if m.withdrawn {
+			q := deleteRoutes + kind
+			if late {
+				q += nothingNewer + kind + ")"
+			}
+			all = append(all, q)
+		}
+	}
+	return all
+}
+
+// only restricts a late upsert to the routes of a kind, outside its subquery.
+func only(kind string) string {
+	if kind == withPrefix {
+		return " AND s.prefix IS NOT NULL"
+	}
+	return " AND s.prefix IS NULL"
+}
