@@ -49,8 +49,13 @@ golden-check: ## fail when `make golden` would change a golden file
 	scripts/golden.sh --check
 
 .PHONY: test-integration
-test-integration: ## tests against real BGP speakers, PostgreSQL, Apache Kafka and checkers
-	$(GO) test -tags integration -count=1 -p 1 -parallel 6 -timeout 20m ./internal/integration/... ./sinks/postgres/... ./sinks/kafka/...
+test-integration: ## tests against real BGP speakers, PostgreSQL, Apache Kafka, checkers and a browser
+	$(GO) test -tags integration -count=1 -p 1 -parallel 6 -timeout 20m ./internal/browser/... ./internal/integration/... ./sinks/postgres/... ./sinks/kafka/...
+
+.PHONY: screenshots
+screenshots: ## take docs/screenshots anew
+	mkdir -p docs/screenshots
+	RIBTAP_SCREENSHOTS=$(CURDIR)/docs/screenshots $(GO) test -tags integration -count=1 ./internal/browser/...
 
 .PHONY: drill
 drill: ## order, completeness and crash drills of the real binary (RIBTAP_DRILL=full: the large ones)

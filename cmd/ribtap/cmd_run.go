@@ -111,8 +111,9 @@ func (a *app) daemon(ctx context.Context, s *settings, feed func(ctx context.Con
 	live := newLiveConfig(a, n, level, log)
 	srv := &server{
 		node: n, live: live, token: s.token, log: log, start: time.Now(), ready: n.col.Ready(), stopping: ctx.Done(),
-		imports: newImporter(n.col, s.DataDir), tails: newTails(n.reg),
+		imports: newImporter(n.col, s.DataDir), tails: newTails(n.reg), history: newHistoryServer(s), pulse: &pulse{},
 	}
+	defer func() { _ = srv.history.close() }() // it was only read
 	if err := n.start(ctx); err != nil {
 		n.bgp.close()
 		return errors.Join(err, n.stop())
@@ -124,6 +125,7 @@ func (a *app) daemon(ctx context.Context, s *settings, feed func(ctx context.Con
 	tasks.run(func() error { return n.failed(work) })
 	if ln != nil {
 		tasks.run(func() error { return serve(work, ln, srv.handler(), log) })
+		tasks.run(func() error { srv.pulse.run(work, n.status); return nil })
 	}
 	select {
 	case <-n.col.Ready():
@@ -166,7 +168,7 @@ func (a *app) banner(n *node, bmp []net.Addr, http net.Listener) {
 	}
 	n.bgp.banner(&b, s)
 	if http != nil {
-		fmt.Fprintf(&b, "  HTTP  http://%s/v1/status, /metrics\n", http.Addr())
+		fmt.Fprintf(&b, "  HTTP  http://%s/ for pages and API, /metrics\n", http.Addr())
 	}
 	for _, err := range n.troubles {
 		fmt.Fprintf(&b, "  NOT USABLE YET, tried again: %s\n", oneLine(err.Error()))

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/ribtap/ribtap/bmp"
 )
 
 // TestDaemonEndToEnd: a router connects, is heard, and goes; the stream has all
@@ -276,6 +278,30 @@ func TestDemoRecordingsAreSound(t *testing.T) {
 	}
 }
 
+// TestReplayTermination: a router that says goodbye in its recording is hung up on,
+// which is how the recording ends and no failure.
+func TestReplayTermination(t *testing.T) {
+	ours, theirs := net.Pipe()
+	go func() {
+		r := bmp.NewReader(theirs, 1<<16)
+		for {
+			raw, err := r.Next()
+			if err != nil {
+				return
+			}
+			if m, err := bmp.Parse(raw); err == nil && m.Type == bmp.TypeTermination {
+				_ = theirs.Close()
+				return
+			}
+		}
+	}()
+	rec := bmp.AppendInitiation(nil, bmp.TextTLV(bmp.InfoSysDescr, "x"), bmp.TextTLV(bmp.InfoSysName, "r"))
+	rec = bmp.AppendTermination(rec, bmp.TextTLV(bmp.TerminationString, "bye"))
+	if _, err := replay(t.Context(), ours, bytes.NewReader(rec), replayOptions{Hold: time.Hour}); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestUnreachable: commands that need the daemon say so with 5.
 func TestUnreachable(t *testing.T) {
 	isolated(t)
@@ -342,7 +368,7 @@ func TestTailCut(t *testing.T) {
 			add("second", 100_000)
 		}
 	}}
-	out := &lineWriter{w, http.NewResponseController(w)}
+	out := newLineWriter(w)
 	m := &matcher{}
 	reason := srv.follow(t.Context(), out, 1, m, false)
 	if !strings.Contains(reason, "too slow") || !strings.Contains(reason, "from=") {

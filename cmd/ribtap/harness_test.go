@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"io"
 	"net/netip"
 	"os"
@@ -184,4 +185,27 @@ func writeFile(t *testing.T, dir, name string, content []byte) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// caughtUp waits until nothing more comes and every sink has all of it.
+func (d *testDaemon) caughtUp(t *testing.T) {
+	t.Helper()
+	last := uint64(0)
+	for range 200 {
+		var st status
+		out := ribtap(t, "status", "-o", "json", "--url", d.http).must(t, exitOK).stdout
+		if err := json.Unmarshal([]byte(out), &st); err != nil {
+			t.Fatal(err)
+		}
+		same := st.Stream.LastSequence == last
+		last = st.Stream.LastSequence
+		for _, s := range st.Sinks {
+			same = same && s.CommittedSequence == last
+		}
+		if same && last > 0 {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Fatal("the sinks do not catch up")
 }

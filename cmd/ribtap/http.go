@@ -10,12 +10,14 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/ribtap/ribtap/api/web"
 )
 
 // Bounds of the HTTP server. Streams extend their own deadlines.
@@ -40,32 +42,29 @@ type server struct {
 	// imports is set by newServer.
 	imports *importer
 	tails   *tails
+	history *historyServer
+	pulse   *pulse
 }
 
-// handler joins the routes. Everything but the health checks wants the token,
-// if there is one.
+// handler joins the routes. Everything but the health checks and the pages' files
+// wants the token, if there is one.
 func (s *server) handler() http.Handler {
 	mux := http.NewServeMux()
-	short := func(h http.HandlerFunc) http.Handler {
-		return s.authorize(http.TimeoutHandler(h, httpAnswerTimeout, "timed out\n"))
+	mux.HandleFunc("GET /healthz", s.healthz)
+	mux.HandleFunc("GET /readyz", s.readyz)
+	for _, e := range s.endpoints() {
+		mux.Handle(e.method+" "+e.path, s.authorize(e.handler))
 	}
-	mux.Handle("GET /healthz", http.HandlerFunc(s.healthz))
-	mux.Handle("GET /readyz", http.HandlerFunc(s.readyz))
-	mux.Handle("GET /metrics", short(promhttp.HandlerFor(s.node.reg, promhttp.HandlerOpts{}).ServeHTTP))
-	mux.Handle("GET /v1/status", short(s.status))
-	mux.Handle("GET /v1/peers", short(s.peers))
-	mux.Handle("POST /v1/peers/{name}/{action}", short(s.orderPeer))
-	mux.Handle("GET /v1/announcements", short(s.announcements))
-	mux.Handle("POST /v1/announce", short(s.orderRoutes("announce", (*bgpNode).announce)))
-	mux.Handle("POST /v1/withdraw", short(s.orderRoutes("withdraw", (*bgpNode).withdraw)))
-	mux.Handle("POST /v1/config/apply", s.authorize(http.HandlerFunc(s.applyConfig)))
-	mux.Handle("POST /v1/config/rollback/{number}", s.authorize(http.HandlerFunc(s.rollbackConfig)))
-	mux.Handle("GET /v1/tail", s.authorize(http.HandlerFunc(s.tail)))
-	mux.Handle("POST /v1/import", s.authorize(http.HandlerFunc(s.importFile)))
+	mux.Handle("/", web.Handler())
 	path, service := s.newAPI().Handler()
 	mux.Handle(path, s.authorize(service))
 	// A page in a browser on this machine may not post here.
-	return http.NewCrossOriginProtection().Handler(mux)
+	return http.NewCrossOriginProtection().Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// An answer is what it says it is, and no page.
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		mux.ServeHTTP(w, r)
+	}))
 }
 
 // authorize lets a request pass that carries the token. Without a token the
@@ -155,16 +154,38 @@ func serve(ctx context.Context, ln net.Listener, h http.Handler, log *slog.Logge
 	return nil
 }
 
-// lineWriter writes JSON lines to a client and gives each a deadline.
+// lineWriter writes JSON lines, or server-sent events, to a client and gives each
+// a deadline.
 type lineWriter struct {
-	w  http.ResponseWriter
-	rc *http.ResponseController
+	w   http.ResponseWriter
+	rc  *http.ResponseController
+	sse bool
+	end string // behind each value
 }
 
 func newLineWriter(w http.ResponseWriter) *lineWriter {
-	w.Header().Set("Content-Type", "application/x-ndjson")
+	return newStreamWriter(w, "application/x-ndjson", &lineWriter{end: "\n"})
+}
+
+func newEventWriter(w http.ResponseWriter) *lineWriter {
+	return newStreamWriter(w, "text/event-stream", &lineWriter{end: "\n\n", sse: true})
+}
+
+func newStreamWriter(w http.ResponseWriter, contentType string, l *lineWriter) *lineWriter {
+	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Cache-Control", "no-store")
-	return &lineWriter{w, http.NewResponseController(w)}
+	l.w, l.rc = w, http.NewResponseController(w)
+	return l
+}
+
+// begin appends what stands in front of an event.
+func (l *lineWriter) begin(b []byte, sequence uint64) []byte {
+	if !l.sse {
+		return b
+	}
+	b = append(b, "id: "...)
+	b = strconv.AppendUint(b, sequence, 10)
+	return append(b, "\ndata: "...)
 }
 
 // write sends b, whole lines, within d.
@@ -178,13 +199,16 @@ func (l *lineWriter) write(b []byte, d time.Duration) error {
 	return l.rc.Flush()
 }
 
-// value sends v as one line.
+// value sends v as one line, or as an event of type error.
 func (l *lineWriter) value(v any, d time.Duration) error {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	return l.write(append(b, '\n'), d)
+	if l.sse {
+		b = append([]byte("event: error\ndata: "), b...)
+	}
+	return l.write(append(b, l.end...), d)
 }
 
 // streamError is the last line of a stream that the daemon ends.

@@ -22,11 +22,17 @@ type tailLimits struct {
 	clients int64
 }
 
-var defaultTailLimits = tailLimits{write: 10 * time.Second, lag: 200_000, clients: 64}
+var defaultTailLimits = tailLimits{write: 10 * time.Second, lag: 200_000, clients: 512}
 
 // tail streams events as JSON lines: from the sequence in "from", or from what
 // comes next. A line {"error":…} ends it when the daemon does.
-func (s *server) tail(w http.ResponseWriter, r *http.Request) {
+func (s *server) tail(w http.ResponseWriter, r *http.Request) { s.stream(w, r, newLineWriter) }
+
+// events streams the same as server-sent events for browsers, with the sequence as
+// their id: an EventSource that connects anew goes on where it was.
+func (s *server) events(w http.ResponseWriter, r *http.Request) { s.stream(w, r, newEventWriter) }
+
+func (s *server) stream(w http.ResponseWriter, r *http.Request, writer func(http.ResponseWriter) *lineWriter) {
 	query := r.URL.Query()
 	f, err := parseFilter(query)
 	if err != nil {
@@ -39,6 +45,14 @@ func (s *server) tail(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, fmt.Sprintf("from=%q is not a sequence", v), http.StatusBadRequest)
 			return
 		}
+	}
+	if v := r.Header.Get("Last-Event-ID"); v != "" {
+		last, err := strconv.ParseUint(v, 10, 64)
+		if err != nil {
+			http.Error(w, fmt.Sprintf("Last-Event-ID %q is not a sequence", v), http.StatusBadRequest)
+			return
+		}
+		from = last + 1
 	}
 	if s.tails.count.Add(1) > s.tails.limits.clients {
 		s.tails.count.Add(-1)
@@ -56,7 +70,7 @@ func (s *server) tail(w http.ResponseWriter, r *http.Request) {
 		case <-ctx.Done():
 		}
 	}()
-	out := newLineWriter(w)
+	out := writer(w)
 	if err := out.write(nil, s.tails.limits.write); err != nil {
 		return
 	}
@@ -83,7 +97,8 @@ func (s *server) follow(ctx context.Context, out *lineWriter, from uint64, m *ma
 		buf = buf[:0]
 		for i := range batch {
 			if m.event(&batch[i]) {
-				buf = append(enc.Append(buf, &batch[i]), '\n')
+				buf = out.begin(buf, batch[i].Sequence)
+				buf = append(enc.Append(buf, &batch[i]), out.end...)
 			}
 		}
 		if len(buf) > 0 {

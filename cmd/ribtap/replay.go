@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/ribtap/ribtap/bmp"
@@ -47,9 +48,15 @@ type player struct {
 	first int64
 	start time.Time
 
+	// terminated is set once a Termination was sent: then the station hangs up.
+	terminated atomic.Bool
+
 	peers map[bmpPeer]*bmp.PeerHeader // that are up
 	buf   []byte                      // for the message being made
 }
+
+// errTerminated is how a recording ends in which the router says goodbye.
+var errTerminated = errors.New("the recording's router has terminated the session")
 
 // replay plays r, compressed or not, to a station on conn, and closes conn. An
 // error is one of reading or of the connection; damage is in the report.
@@ -57,18 +64,21 @@ func replay(ctx context.Context, conn net.Conn, r io.Reader, opt replayOptions) 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	// A station says nothing, so whatever ends this read is the session's end.
+	p := &player{opt: opt, w: bufio.NewWriterSize(conn, 64<<10), peers: map[bmpPeer]*bmp.PeerHeader{}}
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
 		if _, err := io.Copy(io.Discard, conn); ctx.Err() == nil {
-			if err == nil {
+			switch {
+			case p.terminated.Load():
+				err = errTerminated
+			case err == nil:
 				err = errors.New("the station closed the session")
 			}
 			cancel(err)
 		}
 	}()
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetWriteDeadline(time.Unix(1, 0)) })
-	p := &player{opt: opt, w: bufio.NewWriterSize(conn, 64<<10), peers: map[bmpPeer]*bmp.PeerHeader{}}
 	err := p.play(ctx, r)
 	if err == nil {
 		err = p.finish(ctx)
@@ -76,6 +86,9 @@ func replay(ctx context.Context, conn net.Conn, r io.Reader, opt replayOptions) 
 	stop()
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		err = cause
+	}
+	if errors.Is(err, errTerminated) {
+		err = nil
 	}
 	cancel(nil)
 	if cerr := conn.Close(); err == nil && cerr != nil {
@@ -138,6 +151,9 @@ func (p *player) playBMP(ctx context.Context, r io.Reader) error {
 		if perr == nil && m.Known && m.Type.HasPeer() {
 			at = m.Peer.Time()
 			p.track(&m)
+		}
+		if perr == nil && m.Type == bmp.TypeTermination {
+			p.terminated.Store(true)
 		}
 		if err := p.send(ctx, at, raw); err != nil {
 			return err
