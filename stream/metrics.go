@@ -69,6 +69,10 @@ func newMetrics(l *Log, reg prometheus.Registerer) (*metrics, error) {
 		m.unregister()
 		return nil, err
 	}
+	// There from the start, or the first gap would be no increase.
+	for _, c := range []event.Cause{event.CauseOverflow, event.CauseCorrupt} {
+		m.gaps.WithLabelValues(c.String())
+	}
 	return m, nil
 }
 

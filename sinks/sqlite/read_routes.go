@@ -326,6 +326,7 @@ func (rd *reading) now(ctx context.Context, q Query, f rowFunc) error {
 		return err
 	}
 	rd.within(&w, "t.nlri")
+	q.origin(&w, "t")
 	return rd.each(ctx, q.routesNow(w), f)
 }
 
@@ -571,6 +572,14 @@ func (q *Query) window(w *where) {
 	}
 }
 
+// origin lets the statement leave out routes of other origins before it joins
+// anything to them, where it reads many. attributes decides all the same.
+func (q *Query) origin(w *where, table string) {
+	if q.OriginAS != 0 && !q.byNLRI() {
+		w.add("+"+table+".attr IN (SELECT id FROM attr WHERE origin_as = ?)", int64(q.OriginAS))
+	}
+}
+
 func (q *Query) history(w where) statementText {
 	order := " ORDER BY c.id"
 	if q.Newest {
@@ -589,6 +598,7 @@ func (q *Query) history(w where) statementText {
 	}
 	q.nlri(&w)
 	q.window(&w)
+	q.origin(&w, "c")
 	return statementText{"SELECT c.id, " + columnsOfRow + ", " + columnsOfAttr + from + joinAttr + w.String() + order, w.args}
 }
 

@@ -147,6 +147,37 @@ func modelAt(changes []sqlite.Change, q sqlite.Query) (out []string) {
 	return out
 }
 
+// Routes and changes of an origin are those of all that have it.
+func TestOfAnOrigin(t *testing.T) {
+	s := churnedStore(t, "paths", 300)
+	r := s.reader()
+	r.Stretch(50)
+	of := func(routes []sqlite.Route, changes []sqlite.Change) (out []string) {
+		for _, k := range routes {
+			if k.OriginAS != nil && *k.OriginAS == 7 {
+				out = append(out, fmt.Sprint(k.Sequence, k.Position, " now"))
+			}
+		}
+		for _, k := range changes {
+			if k.OriginAS != nil && *k.OriginAS == 7 {
+				out = append(out, fmt.Sprint(k.Sequence, k.Position))
+			}
+		}
+		return out
+	}
+	q := sqlite.Query{OriginAS: 7}
+	want := of(all(t, r.Routes(t.Context(), sqlite.Query{})), all(t, r.History(t.Context(), sqlite.Query{})))
+	if len(want) < 10 {
+		t.Fatalf("only %d", len(want))
+	}
+	got := of(all(t, r.Routes(t.Context(), q)), all(t, r.History(t.Context(), q)))
+	same(t, got, want)
+	q.From = after(10)
+	if n, all := len(all(t, r.History(t.Context(), q))), len(of(nil, all(t, r.History(t.Context(), sqlite.Query{From: after(10)})))); n != all || n == 0 {
+		t.Errorf("%d changes in a window, want %d", n, all)
+	}
+}
+
 // A reader that stops or whose context ends in the middle of a table leaves
 // nothing behind: the next one finds all of it, in the same order.
 func TestWholeTableStops(t *testing.T) {

@@ -135,6 +135,9 @@ export function Table({ rows, columns, more, empty, rowClass, onRow }) {
   </table></div>${more && html`<p class="dim">Showing the first ${count(rows.length)} rows; there are more. Narrow the question, or take all of it as CSV or lines below.</p>`}`;
 }
 
+/** A time on an axis, as fine as the span needs. */
+const clock = (t, span) => iso(t * 1000).slice(...(span < 900 ? [11, 19] : span < 2 * 86400 ? [11, 16] : [5, 16])).replace('T', ' ');
+
 /** A plot over time; series are {label, values, stroke}. */
 export function Plot({ at, series, height = 130 }) {
   const box = useRef(null);
@@ -145,8 +148,8 @@ export function Plot({ at, series, height = 130 }) {
     const axis = { stroke: dim, grid: { stroke: line, width: 1 }, ticks: { stroke: line } };
     const u = new uPlot({
       width: box.current.clientWidth, height, cursor: { points: { size: 6 } }, tzDate: (ts) => uPlot.tzDate(new Date(ts * 1e3), 'Etc/UTC'),
-      axes: [axis, { ...axis, size: 60, values: (_, v) => v.map(count) }],
-      series: [{}, ...series.map((s) => ({ label: s.label, stroke: css.getPropertyValue(s.stroke), width: 1.5, value: (_, v) => count(v) }))],
+      axes: [{ ...axis, space: 90, values: (_, v) => v.map((t) => clock(t, at.at(-1) - at[0])) }, { ...axis, size: 60, values: (_, v) => v.map(count) }],
+      series: [{ label: 'UTC', value: (_, t) => (t ? time(iso(t * 1000)) : '–') }, ...series.map((s) => ({ label: s.label, stroke: css.getPropertyValue(s.stroke), width: 1.5, value: (_, v) => count(v) }))],
     }, [at, ...series.map((s) => s.values)], box.current);
     const fit = () => box.current && u.setSize({ width: box.current.clientWidth, height });
     addEventListener('resize', fit);
