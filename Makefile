@@ -33,6 +33,10 @@ run: build ## build and start the collector: no server, no config, loopback only
 demo: build ## the same with bundled recordings of real routers played in, in a temporary directory
 	./ribtap demo
 
+.PHONY: packages
+packages: build ## build dist/*.deb and dist/*.rpm
+	scripts/packages.sh '$(VERSION)'
+
 .PHONY: test
 test: test-deps test-unit race golden-check test-integration drill ## install what the tests need and run all of them
 

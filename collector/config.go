@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"time"
 
@@ -14,6 +15,9 @@ import (
 type Config struct {
 	// Listen are the addresses of the BMP station, host:port.
 	Listen []string
+	// Inherited gives the listener that whoever started the process has opened for
+	// an address, or nil; nil for none. The collector closes it.
+	Inherited func(address string) net.Listener
 	// Allow are the sources that may connect; a connection from elsewhere is
 	// closed at once and counted. Empty allows nobody.
 	Allow []netip.Prefix

@@ -28,7 +28,14 @@ func (st *station) listen(ctx context.Context) error {
 	// MPTCP would take the TCP options that guard a session away.
 	lc.SetMultipathTCP(false)
 	for _, addr := range st.c.cfg.Listen {
-		l, err := lc.Listen(ctx, "tcp", addr)
+		var l net.Listener
+		if st.c.cfg.Inherited != nil {
+			l = st.c.cfg.Inherited(addr)
+		}
+		var err error
+		if l == nil {
+			l, err = lc.Listen(ctx, "tcp", addr)
+		}
 		if err != nil {
 			for _, open := range st.listeners {
 				_ = open.Close()

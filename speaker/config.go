@@ -3,6 +3,7 @@ package speaker
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -16,6 +17,9 @@ import (
 type Config struct {
 	// Listen are addresses with port; none: only dialling peers have sessions.
 	Listen []string
+	// Inherited gives the listener that whoever started the process has opened for
+	// an address, or nil; nil for none. The speaker protects and closes it.
+	Inherited func(address string) net.Listener
 	// ASN and RouterID are ours where a peer has none of its own.
 	ASN      uint32
 	RouterID netip.Addr

@@ -102,7 +102,10 @@ func (s *Speaker) Listen(ctx context.Context) error {
 	lc.SetMultipathTCP(false)
 	var list []net.Listener
 	for _, address := range cfg.Listen {
-		ln, err := lc.Listen(ctx, "tcp", address)
+		ln, err := s.inherited(ctx, address)
+		if ln == nil && err == nil {
+			ln, err = lc.Listen(ctx, "tcp", address)
+		}
 		if err != nil {
 			for _, l := range list {
 				l.Close()
@@ -115,6 +118,32 @@ func (s *Speaker) Listen(ctx context.Context) error {
 	defer s.mu.Unlock()
 	s.listeners = list
 	return nil
+}
+
+// inherited is the listener for an address that was open before, protected as one of
+// our own; nil if there is none.
+func (s *Speaker) inherited(ctx context.Context, address string) (net.Listener, error) {
+	cfg := s.configured()
+	if cfg.Inherited == nil {
+		return nil, nil //nolint:nilnil // as documented
+	}
+	ln, ok := cfg.Inherited(address).(*net.TCPListener)
+	if !ok {
+		return nil, nil //nolint:nilnil // as documented
+	}
+	raw, err := ln.SyscallConn()
+	if err == nil {
+		network := "tcp6"
+		if addrPort(ln.Addr()).Addr().Is4() {
+			network = "tcp4"
+		}
+		err = s.protect.listener(ctx, network, ln.Addr().String(), raw, cfg.Peers)
+	}
+	if err != nil {
+		_ = ln.Close()
+		return nil, err
+	}
+	return ln, nil
 }
 
 // Addrs returns the addresses that are listened on.

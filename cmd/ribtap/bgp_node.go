@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -23,8 +24,9 @@ type bgpNode struct {
 	source *collector.BGP
 	log    *slog.Logger
 	// listen and routerID hold until the next start.
-	listen   []string
-	routerID netip.Addr
+	listen    []string
+	inherited func(address string) net.Listener
+	routerID  netip.Addr
 	// silent says why nothing is listened on although the default says so.
 	silent error
 	// peered says that there were some at the start.
@@ -51,7 +53,7 @@ func openBGP(ctx context.Context, n *node) (*bgpNode, error) {
 	}
 	b := &bgpNode{
 		source: n.col.BGP(), log: n.log, base: &n.s.bgp, able: map[string]bool{},
-		listen: n.s.BGP.Listen, peered: len(n.s.BGP.Peers) > 0, routerID: n.s.bgp.speaker.RouterID,
+		listen: n.s.BGP.Listen, inherited: n.mode.inherited, peered: len(n.s.BGP.Peers) > 0, routerID: n.s.bgp.speaker.RouterID,
 		wanted: make(chan struct{}), heard: make(chan struct{}), ended: make(chan struct{}),
 	}
 	b.want = sync.OnceFunc(func() { close(b.wanted) })
@@ -129,7 +131,7 @@ func (b *bgpNode) close() {
 // start.
 func (b *bgpNode) compose(base *bgpConfig) speaker.Config {
 	cfg := base.speaker
-	cfg.Listen, cfg.RouterID = b.listen, b.routerID
+	cfg.Listen, cfg.RouterID, cfg.Inherited = b.listen, b.routerID, b.inherited
 	cfg.Peers = slices.Clone(cfg.Peers)
 	for i := range cfg.Peers {
 		p := &cfg.Peers[i]

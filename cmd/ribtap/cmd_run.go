@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 
 	"github.com/ribtap/ribtap/stream"
@@ -90,15 +91,24 @@ func (a *app) daemon(ctx context.Context, s *settings, feed func(ctx context.Con
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
+	sockets, err := inherit()
+	if err != nil {
+		return err
+	}
 	var ln net.Listener
 	if s.HTTP.Listen != "" {
 		// Before anything else: a port that is taken ends here.
-		if ln, err = net.Listen("tcp", s.HTTP.Listen); err != nil {
+		if ln = sockets.take(s.HTTP.Listen); ln == nil {
+			ln, err = net.Listen("tcp", s.HTTP.Listen)
+		}
+		if err != nil {
 			return fmt.Errorf("http.listen %s: %w; another ribtap may be running, or choose another with --http-listen", s.HTTP.Listen, cause(err))
 		}
 		defer ln.Close()
 	}
-	n, err := openNode(ctx, s, log, nodeDaemon)
+	mode := nodeDaemon
+	mode.inherited = sockets.take
+	n, err := openNode(ctx, s, log, mode)
 	if errors.Is(err, stream.ErrLocked) {
 		return fmt.Errorf("data_dir %s is in use by another ribtap; stop that one or choose another with --data-dir", s.DataDir)
 	}
@@ -133,6 +143,14 @@ func (a *app) daemon(ctx context.Context, s *settings, feed func(ctx context.Con
 			tasks.run(func() error { return n.bgp.Run(work) })
 		}
 		a.banner(n, n.col.Addrs(), ln)
+		sockets.rest(log)
+		tellSystemd(log, daemon.SdNotifyReady)
+		tasks.run(func() error {
+			return watchSystemd(work, log, func() string {
+				st := n.status()
+				return fmt.Sprintf("%d routers, %d peers up, %d routes, event %d", st.Routers, st.PeersUp, st.Routes, st.Stream.LastSequence)
+			})
+		})
 		tasks.run(func() error { return watchHangup(work, hup, live) })
 		if feed != nil && len(n.col.Addrs()) > 0 {
 			tasks.run(func() error { return feed(work, n.col.Addrs()[0]) })
@@ -141,6 +159,7 @@ func (a *app) daemon(ctx context.Context, s *settings, feed func(ctx context.Con
 	case <-work.Done():
 		n.bgp.close()
 	}
+	tellSystemd(log, daemon.SdNotifyStopping)
 	err = tasks.wait()
 	if ctx.Err() != nil && err == nil {
 		log.Info("stopping: sinks catch up", "at_most", nodeDaemon.grace.String())

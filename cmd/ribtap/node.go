@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -25,6 +26,8 @@ import (
 // nodeMode says what a node is opened for.
 type nodeMode struct {
 	listens bool
+	// inherited gives sockets that are open already; nil for none.
+	inherited func(address string) net.Listener
 	// grace is how long sinks may take to catch up at the end.
 	grace time.Duration
 }
@@ -141,7 +144,7 @@ func (n *node) collectorConfig(mode nodeMode) (collector.Config, error) {
 		cc.Listen = nil
 		return cc, nil
 	}
-	cc.Listen = s.BMP.Listen
+	cc.Listen, cc.Inherited = s.BMP.Listen, mode.inherited
 	cc.Allow = s.allow()
 	cc.MaxSessions = s.BMP.MaxSessions
 	cc.IdleTimeout, cc.Keepalive = s.BMP.IdleTimeout.Std(), s.BMP.Keepalive.Std()
