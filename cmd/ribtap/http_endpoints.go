@@ -59,6 +59,8 @@ func (s *server) endpoints() []endpoint {
 		listOf(h, "/v1/imports", "files that were imported", (*sqlite.Reader).Imports, sessions, paramsTimes),
 		{"GET", "/v1/tail", "events as they come, a line of JSON each", http.HandlerFunc(s.tail), stream, nil},
 		{"GET", "/v1/events", "events as they come, as server-sent events", http.HandlerFunc(s.events), stream, nil},
+		{"GET", "/v1/ws/", "RIS Live's protocol on a WebSocket", http.HandlerFunc(s.risWebSocket), nil, nil},
+		{"GET", "/v1/stream/", "RIS Live's messages as lines; the header X-RIS-Subscribe has the subscription", http.HandlerFunc(s.risStream), []string{"format", "client"}, nil},
 		{"GET", "/v1/peers", "the speaker's own neighbours", short(s.peers), nil, nil},
 		{"POST", "/v1/peers/{name}/{action}", "enable, disable, reset or refresh a neighbour", short(s.orderPeer), nil, nil},
 		{"GET", "/v1/announcements", "what the speaker announces", short(s.announcements), nil, nil},

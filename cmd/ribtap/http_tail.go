@@ -54,22 +54,12 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, writer func(http
 		}
 		from = last + 1
 	}
-	if s.tails.count.Add(1) > s.tails.limits.clients {
-		s.tails.count.Add(-1)
-		http.Error(w, fmt.Sprintf("%d clients follow the stream already", s.tails.limits.clients), http.StatusServiceUnavailable)
+	if !s.tails.enter(w) {
 		return
 	}
-	defer s.tails.count.Add(-1)
-
-	ctx, cancel := context.WithCancel(r.Context())
+	defer s.tails.leave()
+	ctx, cancel := s.untilStop(r.Context())
 	defer cancel()
-	go func() {
-		select {
-		case <-s.stopping:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
 	out := writer(w)
 	if err := out.write(nil, s.tails.limits.write); err != nil {
 		return
@@ -78,6 +68,31 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, writer func(http
 	if reason != "" {
 		_ = out.value(streamError{reason}, time.Second)
 	}
+}
+
+// enter counts a client, or tells it that there are too many.
+func (t *tails) enter(w http.ResponseWriter) bool {
+	if t.count.Add(1) > t.limits.clients {
+		t.count.Add(-1)
+		http.Error(w, fmt.Sprintf("%d clients follow the stream already", t.limits.clients), http.StatusServiceUnavailable)
+		return false
+	}
+	return true
+}
+
+func (t *tails) leave() { t.count.Add(-1) }
+
+// untilStop is a context that also ends when the daemon stops.
+func (s *server) untilStop(parent context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(parent)
+	go func() {
+		select {
+		case <-s.stopping:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 // follow returns why it ended, empty when the client went away.
