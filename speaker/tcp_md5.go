@@ -69,3 +69,18 @@ func optmem() string {
 	}
 	return " = " + strings.TrimSpace(string(b))
 }
+
+// CheckMD5 reports why the kernel would not protect a session with TCP MD5 (RFC
+// 2385); nil if it would.
+func CheckMD5() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return os.NewSyscallError("socket", err)
+	}
+	defer func() { _ = unix.Close(fd) }()
+	f, err := formOf(fd)
+	if err != nil {
+		return err
+	}
+	return setMD5(fd, f, netip.MustParsePrefix("127.0.0.1/32"), "doctor")
+}

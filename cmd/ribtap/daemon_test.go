@@ -400,7 +400,7 @@ func TestHelpNamesEveryCommand(t *testing.T) {
 	help := ribtap(t, "help").must(t, exitOK).stdout
 	for _, name := range []string{
 		"run", "demo", "import", "replay", "routes", "history", "diff", "peers", "routers", "stats", "status", "tail",
-		"announce", "withdraw", "peer", "config", "stream", "snippet", "version", "completion",
+		"announce", "withdraw", "peer", "config", "stream", "snippet", "doctor", "version", "completion",
 	} {
 		if !slices.ContainsFunc(strings.Split(help, "\n"), func(l string) bool { return strings.HasPrefix(l, "  "+name+" ") }) {
 			t.Errorf("help does not name %s", name)

@@ -124,7 +124,7 @@ func (a *app) root() *cobra.Command {
 		a.peersCommand(), a.routersCommand(), a.statsCommand(), a.statusCommand(), a.tailCommand(),
 		a.announceCommand(), a.withdrawCommand(), a.peerCommand(),
 		a.gapsCommand(), a.anomaliesCommand(), a.importsCommand(),
-		a.configCommand(), a.consumeCommand(), a.migrateCommand(), a.streamCommand(), a.snippetCommand(), a.versionCommand(), a.manCommand(),
+		a.configCommand(), a.consumeCommand(), a.migrateCommand(), a.streamCommand(), a.snippetCommand(), a.doctorCommand(), a.versionCommand(), a.manCommand(),
 	)
 	root.InitDefaultCompletionCmd()
 	a.usageErrors(root)

@@ -212,3 +212,17 @@ func at(us int64) any {
 	}
 	return time.UnixMicro(us).UTC()
 }
+
+// Ping connects to a database, and reports its version or, in one line, what is wrong.
+func Ping(ctx context.Context, dsn string) (version string, err error) {
+	cfg, err := parseDSN(dsn)
+	if err != nil {
+		return "", err
+	}
+	conn, err := connect(ctx, cfg)
+	if err != nil {
+		return "", explain(&cfg.Config, err)
+	}
+	err = conn.QueryRow(ctx, "SHOW server_version").Scan(&version)
+	return version, errors.Join(err, hangUp(conn))
+}
