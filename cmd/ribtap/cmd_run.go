@@ -121,7 +121,7 @@ func (a *app) daemon(ctx context.Context, s *settings, feed func(ctx context.Con
 	live := newLiveConfig(a, n, level, log)
 	srv := &server{
 		node: n, live: live, token: s.token, log: log, start: time.Now(), ready: n.col.Ready(), stopping: ctx.Done(),
-		imports: newImporter(n.col, s.DataDir), tails: newTails(n.reg), history: newHistoryServer(s), pulse: &pulse{},
+		imports: newImporter(n.col, s.DataDir), tails: newTails(n.reg), hub: newHub(n.stream), history: newHistoryServer(s), pulse: &pulse{},
 	}
 	defer func() { _ = srv.history.close() }() // it was only read
 	if err := n.start(ctx); err != nil {

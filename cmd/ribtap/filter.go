@@ -181,6 +181,11 @@ func (f *filter) onRoutes() bool {
 	return f.Prefix.IsValid() || f.NLRI != "" || f.OriginAS != 0 || f.Family != 0 || f.Community != "" || f.ASPath != nil
 }
 
+// all reports whether the filter wants every event.
+func (f *filter) all() bool {
+	return !f.onRoutes() && f.Router == "" && !f.Peer.IsValid() && f.ASN == 0 && f.RIB == event.RIBNone
+}
+
 // matcher applies a filter to events. It belongs to one goroutine.
 type matcher struct {
 	filter

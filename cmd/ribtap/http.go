@@ -42,6 +42,7 @@ type server struct {
 	// imports is set by newServer.
 	imports *importer
 	tails   *tails
+	hub     *hub
 	history *historyServer
 	pulse   *pulse
 }
@@ -172,6 +173,9 @@ func newEventWriter(w http.ResponseWriter) *lineWriter {
 }
 
 func newStreamWriter(w http.ResponseWriter, contentType string, l *lineWriter) *lineWriter {
+	if w == nil {
+		return l // only its form is wanted
+	}
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Cache-Control", "no-store")
 	l.w, l.rc = w, http.NewResponseController(w)

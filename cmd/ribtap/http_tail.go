@@ -95,19 +95,50 @@ func (s *server) untilStop(parent context.Context) (context.Context, context.Can
 	return ctx, cancel
 }
 
-// follow returns why it ended, empty when the client went away.
+// follow returns why it ended, empty when the client went away. A client that wants
+// every event takes them from the hub, once it has come so far.
 func (s *server) follow(ctx context.Context, out *lineWriter, from uint64, m *matcher, raw bool) string {
+	shared := !raw && m.all() && s.hub != nil
+	if shared {
+		s.hub.enter()
+		defer s.hub.leave()
+	}
+	live := false
+	for {
+		if shared {
+			p, err := s.hub.wait(ctx, from)
+			if err != nil {
+				return s.tailEnd(ctx, err)
+			}
+			if p != nil {
+				if reason, gone := s.give(out, p.from(from, out.sse), p.last, true); gone {
+					return reason
+				}
+				from, live = p.last+1, true
+				continue
+			}
+		}
+		last, reason, gone := s.followAlone(ctx, out, from, m, raw, shared, live)
+		if gone {
+			return reason
+		}
+		from = last + 1
+	}
+}
+
+// followAlone reads the stream for one client: for ever, or until the hub has what
+// comes next.
+func (s *server) followAlone(ctx context.Context, out *lineWriter, from uint64, m *matcher, raw, shared, live bool) (last uint64, reason string, gone bool) {
 	rd := s.node.stream.NewReader(from)
 	defer rd.Close()
 	enc := event.Encoder{Raw: raw}
 	var buf []byte
-	live := false
 	for {
 		batch, err := rd.Next(ctx)
 		if err != nil {
-			return s.tailEnd(ctx, err)
+			return 0, s.tailEnd(ctx, err), true
 		}
-		last := batch[len(batch)-1].Sequence
+		last = batch[len(batch)-1].Sequence
 		live = live || last >= s.node.stream.Last()
 		buf = buf[:0]
 		for i := range batch {
@@ -116,18 +147,29 @@ func (s *server) follow(ctx context.Context, out *lineWriter, from uint64, m *ma
 				buf = append(enc.Append(buf, &batch[i]), out.end...)
 			}
 		}
-		if len(buf) > 0 {
-			if err := out.write(buf, s.tails.limits.write); err != nil {
-				if errors.Is(err, os.ErrDeadlineExceeded) {
-					return s.cut("the client read nothing for " + s.tails.limits.write.String())
-				}
-				return ""
-			}
+		if reason, gone := s.give(out, buf, last, live); gone {
+			return 0, reason, true
 		}
-		if now := s.node.stream.Last(); live && now > last+s.tails.limits.lag {
-			return s.cut(fmt.Sprintf("too slow: %d events behind; filter more, or begin again with from=%d", now-last, last+1))
+		if shared && s.hub.has(last+1) {
+			return last, "", false
 		}
 	}
+}
+
+// give sends a part of the stream that ends with an event.
+func (s *server) give(out *lineWriter, b []byte, last uint64, live bool) (reason string, gone bool) {
+	if len(b) > 0 {
+		if err := out.write(b, s.tails.limits.write); err != nil {
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				return s.cut("the client read nothing for " + s.tails.limits.write.String()), true
+			}
+			return "", true
+		}
+	}
+	if now := s.node.stream.Last(); live && now > last+s.tails.limits.lag {
+		return s.cut(fmt.Sprintf("too slow: %d events behind; filter more, or begin again with from=%d", now-last, last+1)), true
+	}
+	return "", false
 }
 
 func (s *server) tailEnd(ctx context.Context, err error) string {

@@ -32,6 +32,7 @@ var rows = []struct {
 	{"rib-memory", ribMemory},
 	{"restart", restart},
 	{"latency", latency},
+	{"pages", pages},
 }
 
 // line is a line of the table. A row may have several.

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"sync"
+
+	"github.com/ribtap/ribtap/event"
+	"github.com/ribtap/ribtap/stream"
+)
+
+// hubPages is how many pages a hub has. A client that is farther behind reads the
+// stream by itself.
+const hubPages = 64
+
+// hub reads the stream once for all clients that want every event, and encodes each
+// event once: two hundred browsers would otherwise decode and encode two hundred
+// times. It reads while there are clients. A client takes pages at its own pace, and
+// nothing waits for it.
+type hub struct {
+	log *stream.Log
+
+	mu      sync.Mutex
+	clients int
+	cancel  context.CancelFunc
+	done    chan struct{}
+	// pages are the last ones, in the order of their events without a hole between.
+	pages []*page
+	next  uint64        // the sequence behind the last page
+	more  chan struct{} // closed when there is another page, or the hub fails
+	err   error
+}
+
+// page is some events in a row, encoded.
+type page struct {
+	first, last uint64 // sequences
+	// lines and events are the same events, for /v1/tail and for /v1/events; starts are
+	// where each begins.
+	lines, events    []byte
+	lineAt, eventsAt []int
+}
+
+func newHub(log *stream.Log) *hub { return &hub{log: log} }
+
+// enter counts a client in; leave must follow.
+func (h *hub) enter() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.clients++; h.clients > 1 {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	h.cancel, h.done = cancel, make(chan struct{})
+	h.pages, h.next, h.err = nil, h.log.Last()+1, nil
+	h.more = make(chan struct{})
+	go h.read(ctx, h.log.NewReader(h.next), h.done) // ends with the last client
+}
+
+// leave counts a client out.
+func (h *hub) leave() {
+	h.mu.Lock()
+	h.clients--
+	last := h.clients == 0
+	done := h.done
+	if last {
+		h.cancel()
+	}
+	h.mu.Unlock()
+	if last {
+		<-done
+	}
+}
+
+func (h *hub) read(ctx context.Context, rd *stream.Reader, done chan<- struct{}) {
+	defer close(done)
+	defer rd.Close()
+	var enc event.Encoder
+	lines, events := newLineWriter(nil), newEventWriter(nil)
+	for {
+		batch, err := rd.Next(ctx)
+		var p *page
+		if err == nil {
+			p = &page{first: batch[0].Sequence, last: batch[len(batch)-1].Sequence}
+			var one []byte
+			for i := range batch {
+				one = enc.Append(one[:0], &batch[i])
+				p.lineAt, p.eventsAt = append(p.lineAt, len(p.lines)), append(p.eventsAt, len(p.events))
+				p.lines = append(append(p.lines, one...), lines.end...)
+				p.events = append(append(events.begin(p.events, batch[i].Sequence), one...), events.end...)
+			}
+		}
+		h.mu.Lock()
+		if h.err = err; err == nil {
+			if len(h.pages) == hubPages {
+				h.pages = append(h.pages[:0], h.pages[1:]...)
+			}
+			h.pages, h.next = append(h.pages, p), p.last+1
+		}
+		close(h.more)
+		h.more = make(chan struct{})
+		h.mu.Unlock()
+		if err != nil {
+			return
+		}
+	}
+}
+
+// wait returns the page with the event of a sequence, once there is one; nil if the
+// hub does not have it any more, or never had.
+func (h *hub) wait(ctx context.Context, sequence uint64) (*page, error) {
+	for {
+		h.mu.Lock()
+		for _, p := range h.pages {
+			if p.first <= sequence && sequence <= p.last {
+				h.mu.Unlock()
+				return p, nil
+			}
+		}
+		behind, more, err := sequence < h.next, h.more, h.err
+		h.mu.Unlock()
+		switch {
+		case behind:
+			return nil, nil //nolint:nilnil // as documented
+		case err != nil:
+			return nil, err
+		}
+		select {
+		case <-more:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// has reports whether wait would return, or wait for, a page with the sequence.
+func (h *hub) has(sequence uint64) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return sequence >= h.next || len(h.pages) > 0 && sequence >= h.pages[0].first
+}
+
+// from is the page's part from a sequence on, in the form of a writer.
+func (p *page) from(sequence uint64, sse bool) []byte {
+	b, at := p.lines, p.lineAt
+	if sse {
+		b, at = p.events, p.eventsAt
+	}
+	return b[at[sequence-p.first]:]
+}
