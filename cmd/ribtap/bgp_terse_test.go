@@ -79,7 +79,8 @@ func TestOneFamilyPeer(t *testing.T) {
 	}
 	// The session is Established when the End-of-RIB of the one family comes.
 	p.ExpectHex(bgp.MessageUpdate, "0000 0006 800f03 000201")
-	if s := d.peer(t, "one"); *s.BGPState != "established" || *s.PeerASN != 65002 {
-		t.Errorf("%s, AS %d", *s.BGPState, *s.PeerASN)
-	}
+	eventually(t, "the session of AS 65002", func() bool {
+		s := d.peer(t, "one")
+		return s.BGPState != nil && *s.BGPState == "established" && s.PeerASN != nil && *s.PeerASN == 65002
+	})
 }

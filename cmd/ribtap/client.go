@@ -68,7 +68,7 @@ func (s *settings) client(tokenFile, token string) (*client, error) {
 	}
 	c := &client{base: "http://" + net.JoinHostPort(host, port), token: token}
 	if c.token == "" && tokenFile == "" {
-		c.token = s.token
+		c.token = own(s.tokens)
 	}
 	return c, c.readToken(tokenFile)
 }
@@ -77,11 +77,11 @@ func (c *client) readToken(path string) error {
 	if path == "" {
 		return nil
 	}
-	token, err := readToken(path)
+	tokens, err := readTokens(path)
 	if err != nil {
 		return &exitError{exitUsage, fmt.Errorf("token file: %w", err)}
 	}
-	c.token = token
+	c.token = own(tokens)
 	return nil
 }
 

@@ -100,7 +100,7 @@ func (a *app) consume(ctx context.Context, s *settings, group string) (err error
 	tasks := newTasks(cancel)
 	tasks.run(func() error { return w.consumer.Run(work) })
 	if ln != nil {
-		srv := &server{token: s.token}
+		srv := &server{tokens: s.tokens}
 		tasks.run(func() error { return serve(work, ln, w.handler(srv), log) })
 	}
 	return tasks.wait()
@@ -140,6 +140,6 @@ func (w *worker) handler(s *server) http.Handler {
 		fmt.Fprintln(rw, "ready")
 	})
 	metrics := promhttp.HandlerFor(w.reg, promhttp.HandlerOpts{})
-	mux.Handle("GET /metrics", s.authorize(http.TimeoutHandler(metrics, httpAnswerTimeout, "timed out\n")))
+	mux.Handle("GET /metrics", s.authorize(scopeRead, http.TimeoutHandler(metrics, httpAnswerTimeout, "timed out\n")))
 	return mux
 }

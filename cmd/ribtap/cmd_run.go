@@ -120,7 +120,7 @@ func (a *app) daemon(ctx context.Context, s *settings, feed func(ctx context.Con
 	}
 	live := newLiveConfig(a, n, level, log)
 	srv := &server{
-		node: n, live: live, token: s.token, log: log, start: time.Now(), ready: n.col.Ready(), stopping: ctx.Done(),
+		node: n, live: live, tokens: s.tokens, log: log, start: time.Now(), ready: n.col.Ready(), stopping: ctx.Done(),
 		imports: newImporter(n.col, s.DataDir), tails: newTails(n.reg), hub: newHub(n.stream), history: newHistoryServer(s), pulse: &pulse{},
 	}
 	defer func() { _ = srv.history.close() }() // it was only read

@@ -145,7 +145,7 @@ type MRTConfig struct {
 // HTTPConfig configures the API.
 type HTTPConfig struct {
 	Listen    string `mapstructure:"listen" doc:"host:port; empty: none. Not on loopback it needs a token_file"`
-	TokenFile string `mapstructure:"token_file" doc:"file with the bearer token that every request but the health checks must carry"`
+	TokenFile string `mapstructure:"token_file" doc:"file of bearer tokens, one a line, that every request but the health checks must carry; read or control in front of one says what it may, sha256:HASH may stand for it"`
 }
 
 // RPKIConfig configures origin validation.

@@ -324,12 +324,12 @@ func (s *settings) checkBMP(bad func(key, format string, args ...any)) {
 // checkHTTP also reads the token, so that what was checked is what is used.
 func (s *settings) checkHTTP(bad func(key, format string, args ...any)) {
 	if s.HTTP.TokenFile != "" {
-		token, err := readToken(s.HTTP.TokenFile)
+		tokens, err := readTokens(s.HTTP.TokenFile)
 		if err != nil {
 			bad("http.token_file", "%v", err)
 			return
 		}
-		s.token = token
+		s.tokens = tokens
 	}
 	if s.HTTP.Listen == "" {
 		return
@@ -342,21 +342,6 @@ func (s *settings) checkHTTP(bad func(key, format string, args ...any)) {
 	if !isLoopback(host) && s.HTTP.TokenFile == "" {
 		bad("http.listen", "%s is not on loopback, so http.token_file must name a file with a token", s.HTTP.Listen)
 	}
-}
-
-// minToken is the fewest characters of a token worth the name.
-const minToken = 16
-
-func readToken(path string) (string, error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return "", fmt.Errorf("%s cannot be read: %w", path, errors.Unwrap(err))
-	}
-	token := strings.TrimSpace(string(b))
-	if len(token) < minToken || strings.ContainsAny(token, " \t\r\n") {
-		return "", fmt.Errorf("%s must hold one word of at least %d characters, for example from: openssl rand -hex 24", path, minToken)
-	}
-	return token, nil
 }
 
 // splitListen checks host:port and returns the host.

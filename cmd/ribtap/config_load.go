@@ -24,7 +24,7 @@ type settings struct {
 	text     []byte            // its content
 	origins  map[string]string // key → "default", "file F:LINE", "env NAME" or "flag --NAME"
 	warnings []string          // what is legal but surely not meant
-	token    string            // content of http.token_file
+	tokens   []token           // of http.token_file
 	bgp      bgpConfig         // the bgp section, keys read
 }
 

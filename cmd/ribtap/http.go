@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,11 +29,11 @@ const (
 
 // server is the daemon's HTTP side.
 type server struct {
-	node  *node
-	live  *liveConfig
-	token string
-	log   *slog.Logger
-	start time.Time
+	node   *node
+	live   *liveConfig
+	tokens []token // none: no token is wanted
+	log    *slog.Logger
+	start  time.Time
 	// ready reports whether sessions are accepted.
 	ready <-chan struct{}
 	// stopping is closed when the daemon goes down: streams end.
@@ -54,11 +53,11 @@ func (s *server) handler() http.Handler {
 	mux.HandleFunc("GET /healthz", s.healthz)
 	mux.HandleFunc("GET /readyz", s.readyz)
 	for _, e := range s.endpoints() {
-		mux.Handle(e.method+" "+e.path, s.authorize(e.handler))
+		mux.Handle(e.method+" "+e.path, s.authorize(e.scope(), e.handler))
 	}
 	mux.Handle("/", web.Handler())
 	path, service := s.newAPI().Handler()
-	mux.Handle(path, s.authorize(service))
+	mux.Handle(path, s.authorize(scopeRead, service))
 	// A page in a browser on this machine may not post here.
 	return http.NewCrossOriginProtection().Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// An answer is what it says it is, and no page.
@@ -68,12 +67,12 @@ func (s *server) handler() http.Handler {
 	}))
 }
 
-// authorize lets a request pass that carries the token. Without a token the
+// authorize lets a request pass that carries a token of the scope. Without tokens the
 // server is on loopback only, and the request must name it by address: a name
 // could be a foreign page's that was made to point here.
-func (s *server) authorize(next http.Handler) http.Handler {
+func (s *server) authorize(want scope, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s.token == "" {
+		if len(s.tokens) == 0 {
 			if !localHost(r.Host) {
 				http.Error(w, "without a token the collector is only reached by IP address or as localhost", http.StatusForbidden)
 				return
@@ -82,12 +81,15 @@ func (s *server) authorize(next http.Handler) http.Handler {
 			return
 		}
 		got, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		if subtle.ConstantTimeCompare([]byte(got), []byte(s.token)) != 1 {
+		switch has := allows(s.tokens, got); {
+		case has == scopeNone:
 			w.Header().Set("WWW-Authenticate", `Bearer realm="ribtap"`)
 			http.Error(w, "the request carries no valid token", http.StatusUnauthorized)
-			return
+		case has < want:
+			http.Error(w, "this token may only read; orders need one of control", http.StatusForbidden)
+		default:
+			next.ServeHTTP(w, r)
 		}
-		next.ServeHTTP(w, r)
 	})
 }
 

@@ -20,6 +20,14 @@ type endpoint struct {
 	rows               any // what a row of the answer is like; nil: not rows
 }
 
+// scope is that of the token that the endpoint wants.
+func (e *endpoint) scope() scope {
+	if e.method == "GET" {
+		return scopeRead
+	}
+	return scopeControl
+}
+
 // rowsMethod is one of the Reader's lists.
 type rowsMethod[T any] func(*sqlite.Reader, context.Context, sqlite.Query) iter.Seq2[T, error]
 

@@ -5,8 +5,10 @@ package bench
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/netip"
@@ -120,7 +122,7 @@ func follow(t *testing.T, d *ribtap, stalled bool) *follower {
 				f.last.Store(n)
 			}
 		}
-		err := fmt.Errorf("at %d: %w", f.last.Load(), lines.Err())
+		err := fmt.Errorf("at %d: %w", f.last.Load(), cmp.Or(lines.Err(), io.EOF))
 		f.err.Store(&err)
 	}()
 	return f
