@@ -43,7 +43,15 @@ func BenchmarkAgainstCopy(b *testing.B) {
 				s := newStore(b)
 				var elapsed [2]time.Duration
 				for i, first := range []uint64{1, 10_000_000} {
-					elapsed[i] = timed(b, func() { writeAll(b, s.sink, tab.Batches(first, routes)) })
+					batches := tab.Batches(first, routes)
+					if i > 0 { // they are there already
+						for _, batch := range batches {
+							for k := range batch {
+								batch[k].Marks = []event.Mark{event.MarkChanged}
+							}
+						}
+					}
+					elapsed[i] = timed(b, func() { writeAll(b, s.sink, batches) })
 				}
 				raw := rawOf(b, s)
 				target := postgrestest.Start(b)

@@ -2,9 +2,11 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // delivery is what is being sent to the server and merged there, by a goroutine
@@ -17,13 +19,22 @@ type delivery struct {
 	done             chan error // of the goroutine; nil: there is none
 }
 
-// mergeRows are rows for stage_route and what they need.
+const copyStage = "COPY stage_route (" + routeColumns + ") FROM STDIN BINARY"
+
+// mergeRows are rows for stage_route and what they need. fresh are rows of routes that
+// were not there, so that they can go into table route directly, twice as fast; where
+// the table knows better, as after a backup, they are merged like the others.
 type mergeRows struct {
 	copyRows
+	fresh copyRows
 	// announced and withdrawn say that there are such, other that some have no
 	// prefix.
 	announced, withdrawn, other bool
+	freshOther                  bool // as other, of fresh
 }
+
+// freshLeast is how many fresh routes are worth a savepoint.
+const freshLeast = 256
 
 func newChangeRows() copyRows {
 	return copyRows{into: "COPY route_change (" + changeColumns + ") FROM STDIN BINARY", columns: 8}
@@ -47,7 +58,7 @@ func (s *Sink) flushRoutes() error {
 	d.attrs, t.attrs.rows = t.attrs.rows, d.attrs
 	d.merge, t.merge = t.merge, d.merge
 	d.mergeLate, t.mergeLate = t.mergeLate, d.mergeLate
-	if d.change.n+d.attrs.n+d.merge.n+d.mergeLate.n == 0 {
+	if d.change.n+d.attrs.n+d.merge.n+d.merge.fresh.n+d.mergeLate.n == 0 {
 		return nil
 	}
 	d.done = make(chan error, 1)
@@ -76,10 +87,22 @@ func (s *Sink) free() (*pgx.Conn, error) { return s.conn, s.settle() }
 // through it once, and forgets them.
 func (m *mergeRows) fill(rows *[]staged, index map[routeID]int) {
 	m.clear()
-	m.announced, m.withdrawn, m.other = false, false, false
+	m.fresh.clear()
+	m.announced, m.withdrawn, m.other, m.freshOther = false, false, false, false
 	slices.SortFunc(*rows, order)
+	fresh := 0
+	for i := range *rows {
+		if r := &(*rows)[i]; r.fresh && r.announce() {
+			fresh++
+		}
+	}
 	for i := range *rows {
 		r := &(*rows)[i]
+		if fresh >= freshLeast && r.fresh && r.announce() {
+			r.encode(&m.fresh, true)
+			m.freshOther = m.freshOther || !r.prefix.IsValid()
+			continue
+		}
 		r.encode(&m.copyRows, true)
 		m.announced, m.withdrawn = m.announced || r.announce(), m.withdrawn || !r.announce()
 		m.other = m.other || !r.prefix.IsValid()
@@ -132,6 +155,9 @@ func (d *delivery) send(ctx context.Context, conn *pgx.Conn) error {
 
 // mergeRows brings the table route up to date with changes.
 func (d *delivery) mergeRows(ctx context.Context, conn *pgx.Conn, m *mergeRows, late bool) error {
+	if err := m.addFresh(ctx, conn); err != nil {
+		return err
+	}
 	if m.n == 0 {
 		return nil
 	}
@@ -149,6 +175,34 @@ func (d *delivery) mergeRows(ctx context.Context, conn *pgx.Conn, m *mergeRows, 
 			return err
 		}
 	}
+	return nil
+}
+
+// addFresh puts the fresh routes into the table. Those that the table has are left to
+// be merged.
+func (m *mergeRows) addFresh(ctx context.Context, conn *pgx.Conn) error {
+	if m.fresh.n == 0 {
+		return nil
+	}
+	if _, err := conn.Exec(ctx, "SAVEPOINT fresh"); err != nil {
+		return err
+	}
+	rows := m.fresh // send forgets them
+	err := m.fresh.send(ctx, conn)
+	if err == nil {
+		_, err = conn.Exec(ctx, "RELEASE fresh")
+		return err
+	}
+	const uniqueViolation = "23505"
+	if pg, ok := errors.AsType[*pgconn.PgError](err); !ok || pg.Code != uniqueViolation {
+		return err
+	}
+	if _, err := conn.Exec(ctx, "ROLLBACK TO fresh"); err != nil {
+		return err
+	}
+	m.buf = append(m.buf, rows.buf...)
+	m.n += rows.n
+	m.announced, m.other = true, m.other || m.freshOther
 	return nil
 }
 

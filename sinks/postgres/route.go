@@ -39,7 +39,9 @@ type staged struct {
 	attr               int64 // valid for an announcement
 	speaker            int32
 	code               byte
-	nlri, rd, labels   string // empty: null
+	// fresh says that the route was not there before what is staged of it.
+	fresh            bool
+	nlri, rd, labels string // empty: null
 }
 
 // The column code: seven bits, because text of a "char" with the eighth set is not
@@ -100,7 +102,8 @@ func (t *routes) init(known int) {
 	t.attrs.init(known)
 	t.sending.change, t.sending.attrs = newChangeRows(), newAttrRows()
 	for _, m := range []*mergeRows{&t.merge, &t.mergeLate, &t.sending.merge, &t.sending.mergeLate} {
-		m.copyRows = copyRows{into: "COPY stage_route (" + routeColumns + ") FROM STDIN BINARY", columns: 10}
+		m.copyRows = copyRows{into: copyStage, columns: 10}
+		m.fresh = copyRows{into: "COPY route (" + routeColumns + ") FROM STDIN BINARY", columns: 10}
 	}
 	t.forget()
 }
@@ -330,9 +333,11 @@ func (r *staged) encodeMore(c *copyRows) {
 
 func (t *routes) keep(r *staged) {
 	if i, ok := t.staged[r.routeID]; ok {
+		r.fresh = t.stage[i].fresh
 		t.stage[i] = *r
 		return
 	}
+	r.fresh = r.announce() && r.code>>codeMarksShift&byte(event.MarkState) != 0
 	t.staged[r.routeID] = len(t.stage)
 	t.stage = append(t.stage, *r)
 }
