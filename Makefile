@@ -54,7 +54,7 @@ golden-check: ## fail when `make golden` would change a golden file
 
 .PHONY: test-integration
 test-integration: ## tests against real BGP speakers, PostgreSQL, Apache Kafka, checkers and a browser
-	$(GO) test -tags integration -count=1 -p 1 -parallel 6 -timeout 20m ./docs/... ./deploy/... ./internal/browser/... ./internal/integration/... ./sinks/postgres/... ./sinks/kafka/...
+	$(GO) test -tags integration -count=1 -p 1 -parallel 6 -timeout 20m ./docs/... ./rpki/... ./deploy/... ./internal/browser/... ./internal/integration/... ./sinks/postgres/... ./sinks/kafka/...
 
 .PHONY: screenshots
 screenshots: ## take docs/screenshots anew
@@ -75,7 +75,7 @@ lint: bin/golangci-lint ## go vet, formatting and the import arrows
 	$(GO) mod verify
 	bin/golangci-lint config verify
 	bin/golangci-lint run --allow-parallel-runners ./...
-	bin/golangci-lint run --allow-parallel-runners --build-tags integration,drill,bench ./docs/... ./deploy/... ./internal/... ./sinks/...
+	bin/golangci-lint run --allow-parallel-runners --build-tags integration,drill,bench ./docs/... ./rpki/... ./deploy/... ./internal/... ./sinks/...
 	bin/golangci-lint fmt --diff
 
 .PHONY: fmt

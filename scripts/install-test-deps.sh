@@ -8,7 +8,7 @@
 # packages changes. Where it cannot be had, the tests that need it fail and say so.
 set -euo pipefail
 
-packages=(tshark bgpdump kcat sqlite3 iproute2 bird2 frr gobgpd exabgp openbgpd postgresql-15 chromium fonts-dejavu-core prometheus mmdebstrap systemd)
+packages=(tshark bgpdump kcat sqlite3 iproute2 bird2 frr gobgpd exabgp openbgpd postgresql-15 chromium fonts-dejavu-core prometheus mmdebstrap systemd stayrtr)
 command -v java >/dev/null || packages+=(openjdk-17-jre-headless)   # Apache Kafka
 command -v mvn >/dev/null || packages+=(maven)                       # its jars
 newer=(frr bird2 gobgpd)     # unpacked from the newer release, with their libraries

@@ -121,7 +121,7 @@ func (a *app) daemon(ctx context.Context, s *settings, feed func(ctx context.Con
 	live := newLiveConfig(a, n, level, log)
 	srv := &server{
 		node: n, live: live, tokens: s.tokens, log: log, start: time.Now(), ready: n.col.Ready(), stopping: ctx.Done(),
-		imports: newImporter(n.col, s.DataDir), tails: newTails(n.reg), hub: newHub(n.stream), history: newHistoryServer(s), pulse: &pulse{},
+		imports: newImporter(n.col, s.DataDir), tails: newTails(n.reg), hub: newHub(n.stream), history: newHistoryServer(s), pulse: &pulse{}, validator: newValidator(s, log, n.reg),
 	}
 	defer func() { _ = srv.history.close() }() // it was only read
 	if err := n.start(ctx); err != nil {
@@ -133,6 +133,9 @@ func (a *app) daemon(ctx context.Context, s *settings, feed func(ctx context.Con
 	tasks := newTasks(cancel)
 	tasks.run(func() error { return n.col.Run(work) })
 	tasks.run(func() error { return n.failed(work) })
+	if srv.validator != nil {
+		tasks.run(func() error { return srv.validator.client.Run(work) })
+	}
 	if ln != nil {
 		tasks.run(func() error { return serve(work, ln, srv.handler(), log) })
 		tasks.run(func() error { srv.pulse.run(work, n.status); return nil })

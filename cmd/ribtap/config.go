@@ -22,7 +22,7 @@ type Config struct {
 	Stream    StreamConfig    `mapstructure:"stream" doc:"the durable event stream between the routers and the sinks"`
 	Sinks     SinksConfig     `mapstructure:"sinks" doc:"where events go; each sink has a position of its own"`
 	HTTP      HTTPConfig      `mapstructure:"http" doc:"API, metrics and health"`
-	RPKI      RPKIConfig      `mapstructure:"rpki" doc:"route origin validation (not in this version)"`
+	RPKI      RPKIConfig      `mapstructure:"rpki" doc:"route origin validation of what is there now"`
 	Log       LogConfig       `mapstructure:"log" doc:"log lines on standard error"`
 }
 
@@ -150,7 +150,7 @@ type HTTPConfig struct {
 
 // RPKIConfig configures origin validation.
 type RPKIConfig struct {
-	RTR []string `mapstructure:"rtr" doc:"RTR caches, host:port" later:"true"`
+	RTR []string `mapstructure:"rtr" doc:"validating caches to ask by RTR (RFC 8210), host:port, the most preferred first; none: no validation"`
 }
 
 // LogConfig configures logging.

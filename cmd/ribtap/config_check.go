@@ -226,6 +226,7 @@ func (s *settings) check(keys []configKey, def *Config, problems *configError) {
 	s.checkBMP(bad)
 	s.checkBGP(bad)
 	s.checkHTTP(bad)
+	s.checkRPKI(bad)
 	if s.Sinks.Postgres.DSN != "" {
 		cfg := s.postgresConfig()
 		if err := cfg.Validate(); err != nil {
@@ -318,6 +319,14 @@ func (s *settings) checkBMP(bad func(key, format string, args ...any)) {
 	}
 	if s.BMP.SweepQuiet <= 0 || s.BMP.SweepCap < s.BMP.SweepQuiet {
 		bad("bmp.sweep_quiet", "must be positive and not above bmp.sweep_cap")
+	}
+}
+
+func (s *settings) checkRPKI(bad func(key, format string, args ...any)) {
+	for i, cache := range s.RPKI.RTR {
+		if host, port, err := net.SplitHostPort(cache); err != nil || host == "" || port == "" {
+			bad(fmt.Sprintf("rpki.rtr[%d]", i), "%q is not host:port", cache)
+		}
 	}
 }
 

@@ -44,6 +44,8 @@ type server struct {
 	hub     *hub
 	history *historyServer
 	pulse   *pulse
+	// validator is nil without caches.
+	validator *validator
 }
 
 // handler joins the routes. Everything but the health checks and the pages' files

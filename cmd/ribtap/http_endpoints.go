@@ -67,6 +67,8 @@ func (s *server) endpoints() []endpoint {
 		listOf(h, "/v1/imports", "files that were imported", (*sqlite.Reader).Imports, sessions, paramsTimes),
 		{"GET", "/v1/tail", "events as they come, a line of JSON each", http.HandlerFunc(s.tail), stream, nil},
 		{"GET", "/v1/events", "events as they come, as server-sent events", http.HandlerFunc(s.events), stream, nil},
+		{"GET", "/v1/rpki", "the caches of rpki.rtr and how many VRPs they gave", short(s.rpkiStatus), nil, nil},
+		{"GET", "/v1/validity", "whether an AS may originate a prefix, by what the caches say now", short(s.validity), []string{"prefix", "asn"}, nil},
 		{"GET", "/v1/ws/", "RIS Live's protocol on a WebSocket", http.HandlerFunc(s.risWebSocket), nil, nil},
 		{"GET", "/v1/stream/", "RIS Live's messages as lines; the header X-RIS-Subscribe has the subscription", http.HandlerFunc(s.risStream), []string{"format", "client"}, nil},
 		{"GET", "/v1/peers", "the speaker's own neighbours", short(s.peers), nil, nil},

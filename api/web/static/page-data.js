@@ -13,6 +13,7 @@ export function Data() {
     <h2>Imports</h2><${List} path="/v1/imports?newest=true" empty="No file was imported: ribtap import FILE." columns=${[at, { head: 'Router', of: (r) => r.router }, { head: 'Detail', of: (r) => r.detail, long: true }]} />
     <h2>Anomalies</h2><${List} path="/v1/anomalies?newest=true&limit=200" empty="Every message could be read." columns=${[
       at, { head: 'Router', of: (r) => r.router }, { head: 'Peer', of: (r) => r.peer_address }, { head: 'Kind', of: (r) => r.kind }, { head: 'Reason', of: (r) => r.reason, long: true }, { head: 'Event', of: (r) => r.sequence, num: true }]} />
+    <${Caches} />
     <h2>Configuration</h2><${Config} />
     <h2>For programs</h2><p>The same as JSON: <code>/v1/routes</code>, <code>/v1/history</code>, <code>/v1/diff</code>, <code>/v1/sessions</code>, <code>/v1/routers</code>, <code>/v1/stats</code>, <code>/v1/gaps</code> and the rest of <a href="/v1/openapi.json">openapi.json</a>; gRPC at <code>ribtap.v1.CollectorService</code>; <a href="/metrics">/metrics</a> for Prometheus.</p>`;
 }
@@ -30,4 +31,14 @@ function Config() {
   return html`<${Failure} error=${config.error} />${config.data && html`<${Table} rows=${config.data.keys} columns=${[
     { head: 'Key', of: (k) => k.key, mono: true }, { head: 'Value', of: (k) => text(k.value), long: true, mono: true }, { head: 'From', of: (k) => k.origin },
   ]} />`}`;
+}
+
+function Caches() {
+  const rpki = useApi('/v1/rpki', 15000);
+  if (!rpki.data || rpki.data.caches.length === 0) return html`<${Failure} error=${rpki.error} />`;
+  return html`<h2>RPKI caches <span class="dim">${count(rpki.data.vrps)} VRPs in use</span></h2><${Table} rows=${rpki.data.caches} columns=${[
+    { head: 'Cache', of: (c) => c.address, mono: true }, { head: 'Connected', of: (c) => (c.connected ? 'yes' : 'no') }, { head: 'Version', of: (c) => c.version, num: true },
+    { head: 'VRPs', of: (c) => c.vrps, num: true }, { head: 'ASPAs', of: (c) => c.aspas, num: true }, { head: 'Serial', of: (c) => c.serial, num: true },
+    { head: 'Updated', of: (c) => c.updated, show: (c) => html`<${Time} at=${c.updated} />` }, { head: 'Last error', of: (c) => c.last_error, long: true, show: (c) => c.last_error || '–' },
+  ]} />`;
 }

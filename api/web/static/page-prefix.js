@@ -1,4 +1,4 @@
-import { AS, Copy, count, Empty, Failure, Fields, flags, html, iso, Path, picked, Prefix, query, ribs, Table, time, Time, useApi, useEffect, useState } from '/lib.js';
+import { AS, Copy, count, Empty, Failure, Fields, flags, html, iso, Path, picked, Prefix, query, request, ribs, Table, time, Time, useApi, useEffect, useState } from '/lib.js';
 
 const fields = [
   ['prefix', 'Prefix, address or other NLRI', 'wide'], ['match', 'Match', ['', 'exact', 'longest', 'longer', 'shorter']], ['router', 'Router'], ['peer', 'Peer'],
@@ -20,7 +20,7 @@ export function PrefixPage({ params, set }) {
       <${Lanes} rows=${rows} at=${params.at} set=${set} />
       <h2>Routes ${params.at ? html`at <${Time} at=${params.at} ms />` : 'now'}</h2>
       <${Failure} error=${routes.error} />
-      ${routes.data && html`<${Origins} rows=${routes.data.rows} />
+      ${routes.data && html`<${Origins} rows=${routes.data.rows} /><${Validity} rows=${routes.data.rows} />
         <${Table} rows=${routes.data.rows} more=${routes.data.more} empty=${html`<${Empty} title="Nobody has a route to it.">${params.match === 'longer' ? '' : html`Look for <a href=${'/prefix' + query({ ...params, match: 'longer' })}>all inside it</a>, or for what <a href=${'/prefix' + query({ ...params, match: 'shorter' })}>covers it</a>.`}</${Empty}>`} columns=${routeColumns} />`}
       <${Copy} command=${`ribtap routes ${params.prefix}${flags(params)}${params.at ? ' --at ' + params.at : ''}`} url=${path} />
       <h2>Changes since ${from}</h2>
@@ -64,6 +64,25 @@ export function ChangeTable({ rows, more, set, fresh }) {
     { head: 'Next hop', of: (r) => r.next_hop, mono: true }, { head: 'MED', of: (r) => r.med, num: true }, { head: 'Pref', of: (r) => r.local_pref, num: true },
     { head: 'Communities', of: (r) => r.communities, long: true, show: (r) => r.communities || '–' },
   ]} />`;
+}
+
+/** What the validating caches say now of each origin of a prefix. */
+function Validity({ rows }) {
+  const pairs = [...new Set(rows.filter((r) => r.origin_as).map((r) => `${r.prefix} ${r.origin_as}`))].slice(0, 12);
+  const [states, set] = useState({});
+  const caches = useApi('/v1/rpki');
+  const on = caches.data?.caches.length > 0;
+  useEffect(() => {
+    if (!on) return undefined;
+    const abort = new AbortController();
+    for (const p of pairs) {
+      const [prefix, asn] = p.split(' ');
+      request('/v1/validity' + query({ prefix, asn }), abort.signal).then((r) => r.json()).then((v) => set((old) => ({ ...old, [p]: v })), () => {});
+    }
+    return () => abort.abort();
+  }, [on, pairs.join()]);
+  if (!on || pairs.length === 0) return null;
+  return html`<p class="row">RPKI now: ${pairs.map((p) => html`<span class=${'tag ' + ({ valid: 'up', invalid: 'down' }[states[p]?.validity] || '')} title=${(states[p]?.vrps || []).map((v) => `${v.prefix}-${v.max_length} AS ${v.asn}`).join('\n')}>${p.replace(' ', ' from AS ')}: ${states[p]?.validity || '…'}</span>`)}</p>`;
 }
 
 /** What share of those that have a route says which origin. */
