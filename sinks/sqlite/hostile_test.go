@@ -123,8 +123,8 @@ func TestExtremes(t *testing.T) {
 // A table that comes in bulk has its indexes when it is over, however it ends.
 func TestBulk(t *testing.T) {
 	const indexes = "SELECT count(*), (SELECT count(*) FROM deferred_index) FROM sqlite_schema WHERE type = 'index' AND name IN ('nlri_prefix', 'nlri_addr', 'attr_hash')"
-	tab := newTable(30_000, 7)
-	batches := tab.Batches(1, 10_000)
+	tab := newTable(10_000, 7)
+	batches := tab.Batches(1, 5_000)
 	check := func(t *testing.T, s *store) {
 		t.Helper()
 		s.want(indexes, "3|0")
@@ -178,7 +178,7 @@ func TestBulk(t *testing.T) {
 		s := newStore(t)
 		ctx, cancel := context.WithCancel(context.Background())
 		cancelled := append(append([]event.Event{}, batches[0]...), batches[1]...)
-		if err := s.sink.Write(&cancelAfter{ctx, cancel, 3000}, cancelled); err == nil {
+		if err := s.sink.Write(&cancelAfter{ctx, cancel, len(cancelled) * 3 / 4}, cancelled); err == nil {
 			t.Fatal("no error")
 		}
 		if s.sink.BulkRunning() {

@@ -20,7 +20,7 @@ import (
 // it is found: by one search for each NLRI and speaker where that is enough, row by
 // row where a route had path identifiers or came late, by one connection or several.
 func TestRoutesAtATime(t *testing.T) {
-	const n = 300
+	const n = 150
 	for _, kind := range []string{"plain", "paths", "late", "clock"} {
 		for _, stretch := range []int{n + 100, 50} {
 			t.Run(fmt.Sprintf("%s-%d", kind, stretch), func(t *testing.T) {
