@@ -3,7 +3,10 @@
 package browser
 
 import (
+	"os"
 	"os/exec"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -50,11 +53,7 @@ func TestSearchAndSlider(t *testing.T) {
 	c := start(t, "demo")
 	c.awaitDemo()
 	b := browse(t, false)
-	b.do(chromedp.Navigate(c.url), chromedp.WaitVisible("header input"), chromedp.KeyEvent("/"))
-	if id := value[string](b, "document.activeElement.name"); id != "q" {
-		t.Errorf("/ goes to %q, not to the search", id)
-	}
-	b.do(chromedp.KeyEvent("203.0.113.0/24"), chromedp.KeyEvent(kb.Enter))
+	b.search(c.url, "203.0.113.0/24")
 	b.shows("Routes now", "withdrawn")
 	now := b.text("table")
 	// To the change before the last, one after another.
@@ -80,9 +79,24 @@ func TestSearchAndSlider(t *testing.T) {
 	b.shows("Routes at")
 	b.do(chromedp.Click(`//button[text()="now"]`))
 	b.shows("Routes now")
-	b.do(chromedp.Navigate(c.url), chromedp.WaitVisible("header input"), chromedp.KeyEvent("/"))
-	b.do(chromedp.KeyEvent("as64501"), chromedp.KeyEvent(kb.Enter))
+	b.search(c.url, "as64501")
 	b.shows("AS 64501", "Prefixes that it originates")
+}
+
+// search opens a page and types into the search, which the key / leads to, once the
+// page listens.
+func (b *tab) search(url, text string) {
+	b.t.Helper()
+	b.do(chromedp.Navigate(url), chromedp.WaitVisible("header input"))
+	for range 50 {
+		b.do(chromedp.KeyEvent("/"))
+		if value[string](b, "document.activeElement.name ?? ''") == "q" {
+			b.do(chromedp.KeyEvent(text), chromedp.KeyEvent(kb.Enter))
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	b.t.Fatal("/ does not lead to the search")
 }
 
 // The live page shows what comes, stops at Pause and goes on.
@@ -120,6 +134,28 @@ func TestLive(t *testing.T) {
 		t.Errorf("%d rows, and %d after another recording", before, n)
 	}
 	b.shot("live")
+}
+
+// With a token a page asks for it, and then shows what it shows without, live, and as
+// a file.
+func TestToken(t *testing.T) {
+	const token = "0123456789abcdef0123"
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte(token), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := start(t, "demo", "--http-token-file", file)
+	b := browse(t, false)
+	b.refused = true // the first answers are 401
+	b.do(chromedp.Navigate(c.url+"/changes?from=-1h"), chromedp.WaitVisible(`input[name="token"]`))
+	b.do(chromedp.SendKeys(`input[name="token"]`, token+kb.Enter))
+	b.shows("announced", "CSV")
+	b.do(chromedp.Navigate(c.url + "/"))
+	b.shows("edge2.demo", "Peers up")
+	saved := value[string](b, `(async () => (await (await fetch('/v1/history?format=csv', { headers: { Authorization: 'Bearer ' + sessionStorage.getItem('ribtap-token') } })).text()).split('\n')[0])()`)
+	if !strings.HasPrefix(saved, "sequence,position,") {
+		t.Errorf("the file begins with %q", saved)
+	}
 }
 
 // What a page weighs, and how soon it is there.

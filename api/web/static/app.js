@@ -43,7 +43,7 @@ function App() {
   }, []);
   const [path, title, Page] = pages.find(([p]) => p === location.pathname) || pages[0];
   useEffect(() => { document.title = `${params.prefix || params.asn || title} – ribtap`; });
-  const submit = (e) => { e.preventDefault(); const q = e.target.q.value.trim().replace(/^\//, ''); if (q) go(find(q)); };
+  const submit = (e) => { e.preventDefault(); const q = e.target.q.value.trim().replace(/^\/+/, ''); if (q) go(find(q)); };
   return html`<header><strong>ribtap</strong>
     <nav>${pages.map(([p, t], i) => html`<a href=${p} title=${'key ' + (i + 1)} aria-current=${p === path ? 'page' : undefined}>${t}</a>`)}</nav>
     <form onSubmit=${submit} role="search" style=${{ margin: 0 }}><input ref=${search} name="q" aria-label="Search" placeholder="prefix, address, AS64500   ( / )" size="28" spellcheck="false" autocomplete="off" /></form></header>

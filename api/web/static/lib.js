@@ -117,6 +117,23 @@ export function Copy({ command, url }) {
     <span role="status">${done && done + ' copied'}</span></p>`;
 }
 
+/** A link to a file of the API; a token goes in a header, which a plain link cannot send. */
+export function Download({ url, name, children }) {
+  const [error, set] = useState(null);
+  const save = async (e) => {
+    if (!token()) return;
+    e.preventDefault();
+    try {
+      const blob = await (await request(url)).blob();
+      const a = Object.assign(document.createElement('a'), { href: URL.createObjectURL(blob), download: name });
+      a.click();
+      setTimeout(() => URL.revokeObjectURL(a.href), 1000);
+      set(null);
+    } catch (failure) { set(failure); }
+  };
+  return html`<a href=${url} download=${name} onClick=${save}>${children}</a>${error && html` <span class="down">${error.message}</span>`}`;
+}
+
 /** A table whose heads sort it; columns are {head, of, show, num, long}. */
 export function Table({ rows, columns, more, empty, rowClass, onRow }) {
   const [sort, setSort] = useState(null);

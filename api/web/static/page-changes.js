@@ -1,4 +1,4 @@
-import { AS, Copy, count, Empty, Failure, Fields, flags, html, Path, picked, Prefix, query, request, ribs, Table, Time, useApi, useEffect, useRef, useState } from '/lib.js';
+import { AS, Copy, count, Download, Empty, Failure, Fields, flags, html, Path, picked, Prefix, query, request, ribs, Table, Time, useApi, useEffect, useRef, useState } from '/lib.js';
 import { ChangeTable } from '/page-prefix.js';
 
 const fields = [
@@ -11,11 +11,12 @@ export function Changes({ params, set }) {
   const past = params.from || params.to;
   const filters = picked(params);
   const path = '/v1/history' + query({ ...filters, from: params.from, to: params.to, newest: true });
+  const file = (format) => '/v1/history' + query({ ...filters, from: params.from || '-1h', to: params.to, format });
   return html`<h1>Changes</h1>
     <${Fields} fields=${fields} params=${params} onSubmit=${(v) => set(v)}>${past && html`<a href=${'/changes' + query(filters)}>live</a>`}</${Fields}>
     ${past ? html`<${Past} path=${path} />` : html`<${Live} key=${query(filters)} filters=${filters} />`}
     <${Copy} command=${past ? `ribtap history ${params.prefix || ''}${flags(params)}${params.from ? ' --from ' + params.from : ''}${params.to ? ' --to ' + params.to : ''}` : `ribtap tail ${params.prefix || ''}${flags(params)}`} url=${past ? path : '/v1/tail' + query(filters)} />
-    <p>All of this as <a href=${'/v1/history' + query({ ...filters, from: params.from || '-1h', to: params.to, format: 'csv' })} download="ribtap.csv">CSV</a>, <a href=${'/v1/history' + query({ ...filters, from: params.from || '-1h', to: params.to, format: 'ndjson' })} download="ribtap.ndjson">lines of JSON</a>${past ? '' : ' (the last hour)'}.</p>`;
+    <p>All of this as <${Download} url=${file('csv')} name="ribtap.csv">CSV</${Download}>, <${Download} url=${file('ndjson')} name="ribtap.ndjson">lines of JSON</${Download}>${past ? '' : ' (the last hour)'}.</p>`;
 }
 
 function Past({ path }) {
