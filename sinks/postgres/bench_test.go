@@ -85,7 +85,7 @@ func timed(b *testing.B, f func()) time.Duration {
 	return time.Since(start)
 }
 
-func writeAll(b *testing.B, s *postgres.Sink, batches [][]event.Event) {
+func writeAll(b testing.TB, s *postgres.Sink, batches [][]event.Event) {
 	b.Helper()
 	for _, batch := range batches {
 		if err := s.Write(context.Background(), batch); err != nil {

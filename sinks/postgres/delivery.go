@@ -66,6 +66,16 @@ func (s *Sink) flushRoutes() error {
 	return nil
 }
 
+// clear forgets what was not sent.
+func (d *delivery) clear() {
+	d.change.clear()
+	d.attrs.clear()
+	for _, m := range []*mergeRows{&d.merge, &d.mergeLate} {
+		m.clear()
+		m.fresh.clear()
+	}
+}
+
 // settle waits until what was sent is merged; before that the connection is in use.
 func (s *Sink) settle() error {
 	d := &s.routes.sending

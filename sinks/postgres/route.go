@@ -112,6 +112,7 @@ func (t *routes) init(known int) {
 func (t *routes) forget() {
 	t.change.clear()
 	t.attrs.forget()
+	t.sending.clear()
 	t.stage, t.late = t.stage[:0], t.late[:0]
 	t.staged, t.latened = map[routeID]int{}, map[routeID]int{}
 	t.families, t.family = map[bgp.Family]bool{}, 0

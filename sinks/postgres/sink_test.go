@@ -231,3 +231,36 @@ func TestAllocations(t *testing.T) {
 		t.Errorf("%.2f allocations a route that changed", n)
 	}
 }
+
+// An event that the server refuses leaves nothing behind that the parts in which the
+// batch is then written would have twice, such as an attribute set that is new and
+// that its neighbours have, too.
+func TestRefusedLeavesNothing(t *testing.T) {
+	s := newStore(t)
+	s.exec("ALTER TABLE route_change ADD CONSTRAINT poison CHECK (prefix <> '10.3.0.0/16')")
+	for round := range 2 { // at first every route is new, then none
+		set := attributes([]uint32{65001, 6})
+		var batch []event.Event
+		for i := range 9 {
+			if i == 3 { // the refused event's set is new, and that of those behind it
+				set = attributes([]uint32{65001, uint32(7 + round)})
+			}
+			batch = append(batch, routeEvent(0, announce(set, prefixes(fmt.Sprintf("10.%d.0.0/16", i))...)))
+		}
+		s.write(batch...)
+		s.want("SELECT count(*), count(DISTINCT prefix), max(as_path) FROM routes", fmt.Sprintf("8|8|65001 %d", 7+round))
+		s.want("SELECT count(*) FROM anomalies", fmt.Sprint(round+1))
+	}
+}
+
+// A full table comes in some deliveries, twice: the second time every route is there,
+// whatever its marks say.
+func TestTableTwice(t *testing.T) {
+	const n = 20_000
+	s := newStore(t)
+	for _, first := range []uint64{1, 1_000_000} {
+		writeAll(t, s.sink, historytest.NewTable(n, 1).Batches(first, n))
+		s.want("SELECT count(*), count(DISTINCT prefix), min(sequence) >= "+fmt.Sprint(first)+" FROM routes", fmt.Sprintf("%d|%d|t", n, n))
+	}
+	s.want("SELECT count(*) FROM route_history", fmt.Sprint(2*n))
+}
