@@ -21,8 +21,10 @@ type hub struct {
 
 	mu      sync.Mutex
 	clients int
-	cancel  context.CancelFunc
-	done    chan struct{}
+	// turn tells the goroutine that reads from one before it that has not ended yet.
+	turn   int
+	cancel context.CancelFunc
+	done   chan struct{}
 	// pages are the last ones, in the order of their events without a hole between.
 	pages []*page
 	next  uint64        // the sequence behind the last page
@@ -52,7 +54,8 @@ func (h *hub) enter() {
 	h.cancel, h.done = cancel, make(chan struct{})
 	h.pages, h.next, h.err = nil, h.log.Last()+1, nil
 	h.more = make(chan struct{})
-	go h.read(ctx, h.log.NewReader(h.next), h.done) // ends with the last client
+	h.turn++
+	go h.read(ctx, h.log.NewReader(h.next), h.turn, h.done) // ends with the last client
 }
 
 // leave counts a client out.
@@ -70,7 +73,7 @@ func (h *hub) leave() {
 	}
 }
 
-func (h *hub) read(ctx context.Context, rd *stream.Reader, done chan<- struct{}) {
+func (h *hub) read(ctx context.Context, rd *stream.Reader, turn int, done chan<- struct{}) {
 	defer close(done)
 	defer rd.Close()
 	var enc event.Encoder
@@ -89,6 +92,10 @@ func (h *hub) read(ctx context.Context, rd *stream.Reader, done chan<- struct{})
 			}
 		}
 		h.mu.Lock()
+		if h.turn != turn {
+			h.mu.Unlock()
+			return
+		}
 		if h.err = err; err == nil {
 			if len(h.pages) == hubPages {
 				h.pages = append(h.pages[:0], h.pages[1:]...)

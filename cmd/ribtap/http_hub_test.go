@@ -2,7 +2,10 @@ package main
 
 import (
 	"bufio"
+	"context"
+	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"path/filepath"
 	"strconv"
@@ -10,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/ribtap/ribtap/stream"
 )
 
 // TestHub: clients that want every event have every event once and in order, as one
@@ -85,4 +90,32 @@ func TestHub(t *testing.T) {
 			t.Errorf("%s is not the end of all", path)
 		}
 	}
+}
+
+// TestHubComesAndGoes: a client that comes while the last one goes is not told of the
+// end of the reader that the last one ended.
+func TestHubComesAndGoes(t *testing.T) {
+	cfg := stream.DefaultConfig()
+	cfg.Dir = t.TempDir()
+	log, err := stream.Open(cfg, slog.New(slog.DiscardHandler), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	h := newHub(log)
+	var all sync.WaitGroup
+	for range 2 {
+		all.Go(func() {
+			for range 1000 {
+				h.enter()
+				ctx, cancel := context.WithTimeout(t.Context(), 100*time.Microsecond)
+				if p, err := h.wait(ctx, log.Last()+1); p != nil || !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("%v, %v", p, err)
+				}
+				cancel()
+				h.leave()
+			}
+		})
+	}
+	all.Wait()
 }
