@@ -280,8 +280,12 @@ func (k *cache) answer(conn net.Conn, r *bufio.Reader) (fresh bool, err error) {
 		}
 		k.version = p.version
 	}
+	if k.known && p.session != k.session {
+		k.known = false // what it says now is not about what it said before (§5.1)
+		return false, fmt.Errorf("the cache's session is %d, and was %d", p.session, k.session)
+	}
 	vrps, aspas := map[VRP]struct{}{}, map[uint32]int{}
-	if k.known && p.session == k.session {
+	if k.known {
 		vrps, aspas = maps.Clone(k.vrps), maps.Clone(k.aspas)
 	}
 	session := p.session

@@ -248,6 +248,13 @@ func TestClient(t *testing.T) {
 		t.Errorf("%v", p.report())
 	}
 	awaitLen(t, &table, 1)
+	// One that began anew is asked for all of it.
+	conn, r = s.accept()
+	s.expect(r, 1, pduSerialQuery)
+	say(t, conn, appendHeader(nil, 1, pduCacheResponse, 9, headerLen))
+	_, r = s.accept()
+	s.expect(r, 2, pduResetQuery)
+	awaitLen(t, &table, 1)
 }
 
 // An old cache hangs up on what it does not know, twice.
