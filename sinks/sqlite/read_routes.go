@@ -133,8 +133,9 @@ func (w *who) key(r *row) RouteKey {
 
 // speakers is what is known of the speakers, and which of them a query wants.
 type speakers struct {
-	query Query
-	all   map[int64]*who
+	query  Query
+	all    map[int64]*who
+	chosen *chosen // nil until wantedAll
 }
 
 const speakersQuery = "SELECT s.id, s.rib, b.plain, b.view, r.collector, r.name, nullif(r.address, ''), nullif(p.address, ''), " +
@@ -173,32 +174,39 @@ func (s *speakers) wanted(id int64) (*who, error) {
 // maxSpeakers bounds how many speakers a statement names.
 const maxSpeakers = 500
 
-// named is the list of speakers that the query is about, plain if all of them
-// are. ok is false when there are too many to name.
-func (s *speakers) named() (list string, plain, ok bool, err error) {
-	var ids []int64
-	plain = true
+// chosen are the speakers that a query is about.
+type chosen struct {
+	ids   []int64
+	list  string // of ids, for a statement; empty when there are too many to name
+	plain bool   // all of them are
+}
+
+// wantedAll finds them, once.
+func (s *speakers) wantedAll() (*chosen, error) {
+	if s.chosen != nil {
+		return s.chosen, nil
+	}
+	c := &chosen{plain: true}
 	for id := range s.all {
-		who, err := s.wanted(id)
+		w, err := s.wanted(id)
 		if err != nil {
-			return "", false, false, err
+			return nil, err
 		}
-		if who != nil {
-			ids, plain = append(ids, id), plain && who.plain
+		if w != nil {
+			c.ids, c.plain = append(c.ids, id), c.plain && w.plain
 		}
 	}
-	if len(ids) > maxSpeakers {
-		return "", false, false, nil
-	}
-	slices.Sort(ids)
-	var b []byte
-	for i, id := range ids {
-		if i > 0 {
-			b = append(b, ", "...)
+	slices.Sort(c.ids)
+	if len(c.ids) <= maxSpeakers {
+		// What no speaker has is asked for as what is of none.
+		b := []byte("NULL")
+		for _, id := range c.ids {
+			b = strconv.AppendInt(append(b, ", "...), id, 10)
 		}
-		b = strconv.AppendInt(b, id, 10)
+		c.list = string(b)
 	}
-	return string(b), plain, true, nil
+	s.chosen = c
+	return c, nil
 }
 
 // only lets the statement leave out the rows of a table of speakers that the query
@@ -208,9 +216,9 @@ func (s *speakers) only(w *where, table string) error {
 	if q.RIB == event.RIBNone && q.ASN == 0 && q.Router == "" && !q.Peer.IsValid() {
 		return nil
 	}
-	list, _, ok, err := s.named()
-	if ok {
-		w.add("+" + table + ".speaker IN (" + list + ")")
+	c, err := s.wantedAll()
+	if err == nil && c.list != "" {
+		w.add("+" + table + ".speaker IN (" + c.list + ")")
 	}
 	return err
 }
@@ -333,11 +341,6 @@ func (rd *reading) now(ctx context.Context, q Query, f rowFunc) error {
 // at hands over the routes that there were at q.At: of each route the last change
 // before, unless it is a withdrawal.
 func (rd *reading) at(ctx context.Context, q Query, f rowFunc) error {
-	// A peer may have had another AS number when a route ended, so this filter
-	// waits until the last change is found.
-	asn := q.ASN
-	rd.s.query.ASN = 0
-	defer func() { rd.s.query.ASN = asn }()
 	text, joined, err := rd.textAt(q)
 	if err != nil {
 		return err
@@ -348,7 +351,7 @@ func (rd *reading) at(ctx context.Context, q Query, f rowFunc) error {
 		for _, k := range g.order {
 			r := g.last[k]
 			w := rd.s.all[r.speaker]
-			if r.attr == nil || asn != 0 && w.asn != asn {
+			if r.attr == nil || q.ASN != 0 && w.asn != q.ASN {
 				continue
 			}
 			if !joined {
@@ -470,11 +473,17 @@ func (r *Reader) Routes(ctx context.Context, q Query) iter.Seq2[Route, error] {
 			}
 			return rd.at(ctx, q, f)
 		}
+		about := q
+		if !q.At.IsZero() {
+			// A peer may have had another AS number when a route ended, so this filter
+			// waits until the last change is found.
+			about.ASN = 0
+		}
 		var err error
-		if q.byNLRI() || 0 < q.Limit && q.Limit <= stretchRoutes {
-			err = r.read(ctx, q, func(rd *reading) error { return each(ctx, rd, give) })
+		if q.byNLRI() || 0 < q.Limit && q.Limit <= fewRoutes {
+			err = r.read(ctx, about, func(rd *reading) error { return each(ctx, rd, give) })
 		} else {
-			err = r.table(ctx, q, each, give)
+			err = r.table(ctx, about, each, give)
 		}
 		if err != nil {
 			yield(Route{}, err)
@@ -611,17 +620,17 @@ func (q *Query) lengths(w where) statementText {
 
 // textAt is the statement for at, and whether its rows are joined with attr.
 func (rd *reading) textAt(q Query) (text statementText, joined bool, err error) {
-	list, plain, ok, err := rd.s.named()
-	if err == nil && ok && plain {
-		var w where
-		rd.within(&w, "n.id")
-		return q.lastAt(w, list), q.order() == "", nil
+	c, err := rd.s.wantedAll()
+	if err != nil {
+		return text, false, err
 	}
 	var w where
-	rd.within(&w, "c.nlri")
-	if err == nil {
-		err = rd.s.only(&w, "c")
+	if c.plain && c.list != "" {
+		rd.within(&w, "n.id")
+		return q.lastAt(w, c.list), q.order() == "", nil
 	}
+	rd.within(&w, "c.nlri")
+	err = rd.s.only(&w, "c")
 	return q.allUntil(w), false, err
 }
 

@@ -16,9 +16,13 @@ import (
 const (
 	tableReaders = 4
 	// stretchRoutes is about how many routes a reader takes at once, if each
-	// speaker has one of each NLRI; NLRI there are stretchMost at most.
+	// speaker has one of each NLRI. Many have few, so that NLRI there are stretchLeast
+	// at least, or there would be more statements than routes; and stretchMost at most.
 	stretchRoutes = 1 << 13
+	stretchLeast  = 1 << 7
 	stretchMost   = 1 << 12
+	// fewRoutes is how many one connection reads sooner than several.
+	fewRoutes = 1 << 14
 	// A reader whose turn has not come waits when it has so many pieces of rows.
 	pieceRows   = 1 << 10
 	piecesAhead = 8
@@ -64,11 +68,11 @@ func (r *Reader) table(ctx context.Context, q Query, each readFunc, f rowFunc) e
 		if err != nil {
 			return err
 		}
-		wanted, err := all[0].s.count()
+		wanted, err := all[0].s.wantedAll()
 		if err != nil {
 			return err
 		}
-		step := int64(min(max(stretchRoutes/max(wanted, 1), 1), r.stretchMost))
+		step := int64(min(max(stretchRoutes/max(len(wanted.ids), 1), stretchLeast), r.stretchMost))
 		if last <= step {
 			return each(ctx, all[0], f)
 		}
@@ -251,18 +255,4 @@ func begin(ctx context.Context, all []driver.Conn) (same int, end func(), err er
 		}
 	}
 	return same, end, nil
-}
-
-// count returns how many speakers the query is about.
-func (s *speakers) count() (n int, err error) {
-	for id := range s.all {
-		w, err := s.wanted(id)
-		if err != nil {
-			return 0, err
-		}
-		if w != nil {
-			n++
-		}
-	}
-	return n, nil
 }
