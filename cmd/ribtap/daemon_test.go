@@ -368,7 +368,7 @@ func TestTailCut(t *testing.T) {
 			add("second", 100_000)
 		}
 	}}
-	out := newLineWriter(w)
+	out := newLineWriter(w, framing{})
 	m := &matcher{}
 	reason := srv.follow(t.Context(), out, 1, m, false)
 	if !strings.Contains(reason, "too slow") || !strings.Contains(reason, "from=") {

@@ -159,41 +159,49 @@ func serve(ctx context.Context, ln net.Listener, h http.Handler, log *slog.Logge
 	return nil
 }
 
-// lineWriter writes JSON lines, or server-sent events, to a client and gives each
-// a deadline.
+// framing is how values stand in a stream: as lines, or as server-sent events.
+type framing struct{ sse bool }
+
+// append appends an event's JSON, with its sequence as the id of a server-sent event.
+func (f framing) append(b []byte, sequence uint64, json []byte) []byte {
+	if f.sse {
+		b = append(b, "id: "...)
+		b = strconv.AppendUint(b, sequence, 10)
+		b = append(b, "\ndata: "...)
+	}
+	return f.end(append(b, json...))
+}
+
+// error appends the value that ends a stream.
+func (f framing) error(b, json []byte) []byte {
+	if f.sse {
+		b = append(b, "event: error\ndata: "...)
+	}
+	return f.end(append(b, json...))
+}
+
+func (f framing) end(b []byte) []byte {
+	if f.sse {
+		b = append(b, '\n')
+	}
+	return append(b, '\n')
+}
+
+// lineWriter writes a stream to a client and gives each part a deadline.
 type lineWriter struct {
-	w   http.ResponseWriter
-	rc  *http.ResponseController
-	sse bool
-	end string // behind each value
+	framing
+	w  http.ResponseWriter
+	rc *http.ResponseController
 }
 
-func newLineWriter(w http.ResponseWriter) *lineWriter {
-	return newStreamWriter(w, "application/x-ndjson", &lineWriter{end: "\n"})
-}
-
-func newEventWriter(w http.ResponseWriter) *lineWriter {
-	return newStreamWriter(w, "text/event-stream", &lineWriter{end: "\n\n", sse: true})
-}
-
-func newStreamWriter(w http.ResponseWriter, contentType string, l *lineWriter) *lineWriter {
-	if w == nil {
-		return l // only its form is wanted
+func newLineWriter(w http.ResponseWriter, f framing) *lineWriter {
+	contentType := "application/x-ndjson"
+	if f.sse {
+		contentType = "text/event-stream"
 	}
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Cache-Control", "no-store")
-	l.w, l.rc = w, http.NewResponseController(w)
-	return l
-}
-
-// begin appends what stands in front of an event.
-func (l *lineWriter) begin(b []byte, sequence uint64) []byte {
-	if !l.sse {
-		return b
-	}
-	b = append(b, "id: "...)
-	b = strconv.AppendUint(b, sequence, 10)
-	return append(b, "\ndata: "...)
+	return &lineWriter{f, w, http.NewResponseController(w)}
 }
 
 // write sends b, whole lines, within d.
@@ -207,16 +215,21 @@ func (l *lineWriter) write(b []byte, d time.Duration) error {
 	return l.rc.Flush()
 }
 
-// value sends v as one line, or as an event of type error.
+// value sends v as one line.
 func (l *lineWriter) value(v any, d time.Duration) error {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	if l.sse {
-		b = append([]byte("event: error\ndata: "), b...)
+	return l.write(append(b, '\n'), d)
+}
+
+// last sends why the stream ends.
+func (l *lineWriter) last(reason string) {
+	b, err := json.Marshal(streamError{reason})
+	if err == nil {
+		_ = l.write(l.error(nil, b), time.Second) // the client may have gone
 	}
-	return l.write(append(b, l.end...), d)
 }
 
 // streamError is the last line of a stream that the daemon ends.

@@ -71,7 +71,7 @@ func (s *server) candidate(w http.ResponseWriter, r *http.Request, by, name stri
 	var out *lineWriter
 	say := func(line applyLine) {
 		if out == nil {
-			out = newLineWriter(w)
+			out = newLineWriter(w, framing{})
 		}
 		_ = out.value(line, time.Second) // the log knows, should the client have gone
 	}

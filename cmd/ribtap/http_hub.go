@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/ribtap/ribtap/event"
@@ -32,13 +33,48 @@ type hub struct {
 	err   error
 }
 
-// page is some events in a row, encoded.
+// page is some events in a row, encoded. Where the stream has a hole, so have they.
 type page struct {
-	first, last uint64 // sequences
-	// lines and events are the same events, for /v1/tail and for /v1/events; starts are
-	// where each begins.
-	lines, events    []byte
-	lineAt, eventsAt []int
+	sequences     []uint64 // of the events, rising
+	lines, events encoded
+}
+
+// encoded is a page's events in one framing, and where each begins.
+type encoded struct {
+	b  []byte
+	at []int
+}
+
+func (e *encoded) add(f framing, sequence uint64, json []byte) {
+	e.at = append(e.at, len(e.b))
+	e.b = f.append(e.b, sequence, json)
+}
+
+func (p *page) first() uint64 { return p.sequences[0] }
+func (p *page) last() uint64  { return p.sequences[len(p.sequences)-1] }
+
+// newPage encodes events.
+func newPage(enc *event.Encoder, batch []event.Event) *page {
+	p := &page{sequences: make([]uint64, 0, len(batch))}
+	var json []byte
+	for i := range batch {
+		e := &batch[i]
+		json = enc.Append(json[:0], e)
+		p.sequences = append(p.sequences, e.Sequence)
+		p.lines.add(framing{}, e.Sequence, json)
+		p.events.add(framing{sse: true}, e.Sequence, json)
+	}
+	return p
+}
+
+// from is the page's part from a sequence on, which is not behind its last one.
+func (p *page) from(sequence uint64, f framing) []byte {
+	e := &p.lines
+	if f.sse {
+		e = &p.events
+	}
+	i, _ := slices.BinarySearch(p.sequences, sequence)
+	return e.b[e.at[i]:]
 }
 
 func newHub(log *stream.Log) *hub { return &hub{log: log} }
@@ -77,19 +113,11 @@ func (h *hub) read(ctx context.Context, rd *stream.Reader, turn int, done chan<-
 	defer close(done)
 	defer rd.Close()
 	var enc event.Encoder
-	lines, events := newLineWriter(nil), newEventWriter(nil)
 	for {
 		batch, err := rd.Next(ctx)
 		var p *page
 		if err == nil {
-			p = &page{first: batch[0].Sequence, last: batch[len(batch)-1].Sequence}
-			var one []byte
-			for i := range batch {
-				one = enc.Append(one[:0], &batch[i])
-				p.lineAt, p.eventsAt = append(p.lineAt, len(p.lines)), append(p.eventsAt, len(p.events))
-				p.lines = append(append(p.lines, one...), lines.end...)
-				p.events = append(append(events.begin(p.events, batch[i].Sequence), one...), events.end...)
-			}
+			p = newPage(&enc, batch)
 		}
 		h.mu.Lock()
 		if h.turn != turn {
@@ -100,7 +128,7 @@ func (h *hub) read(ctx context.Context, rd *stream.Reader, turn int, done chan<-
 			if len(h.pages) == hubPages {
 				h.pages = append(h.pages[:0], h.pages[1:]...)
 			}
-			h.pages, h.next = append(h.pages, p), p.last+1
+			h.pages, h.next = append(h.pages, p), p.last()+1
 		}
 		close(h.more)
 		h.more = make(chan struct{})
@@ -116,8 +144,8 @@ func (h *hub) read(ctx context.Context, rd *stream.Reader, turn int, done chan<-
 func (h *hub) wait(ctx context.Context, sequence uint64) (*page, error) {
 	for {
 		h.mu.Lock()
-		for _, p := range h.pages {
-			if p.first <= sequence && sequence <= p.last {
+		for _, p := range slices.Backward(h.pages) { // nearly always the last one
+			if p.first() <= sequence && sequence <= p.last() {
 				h.mu.Unlock()
 				return p, nil
 			}
@@ -142,14 +170,5 @@ func (h *hub) wait(ctx context.Context, sequence uint64) (*page, error) {
 func (h *hub) has(sequence uint64) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return sequence >= h.next || len(h.pages) > 0 && sequence >= h.pages[0].first
-}
-
-// from is the page's part from a sequence on, in the form of a writer.
-func (p *page) from(sequence uint64, sse bool) []byte {
-	b, at := p.lines, p.lineAt
-	if sse {
-		b, at = p.events, p.eventsAt
-	}
-	return b[at[sequence-p.first]:]
+	return sequence >= h.next || len(h.pages) > 0 && sequence >= h.pages[0].first()
 }

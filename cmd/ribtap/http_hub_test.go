@@ -8,12 +8,15 @@ import (
 	"log/slog"
 	"net/http"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/ribtap/ribtap/event"
 	"github.com/ribtap/ribtap/stream"
 )
 
@@ -118,4 +121,30 @@ func TestHubComesAndGoes(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+// TestPageWithHole: of a page in which events are missing, as the stream tells by one of
+// kind gap, a client gets what there is from where it was.
+func TestPageWithHole(t *testing.T) {
+	var enc event.Encoder
+	var batch []event.Event
+	for _, sequence := range []uint64{7, 8, 20, 21} {
+		batch = append(batch, event.Event{Sequence: sequence, Kind: event.KindGap})
+	}
+	p := newPage(&enc, batch)
+	for sequence, want := range map[uint64][]uint64{7: {7, 8, 20, 21}, 8: {8, 20, 21}, 9: {20, 21}, 20: {20, 21}, 21: {21}} {
+		for _, f := range []framing{{}, {sse: true}} {
+			var got []uint64
+			for _, m := range regexp.MustCompile(`"sequence":(\d+)`).FindAllStringSubmatch(string(p.from(sequence, f)), -1) {
+				n, err := strconv.ParseUint(m[1], 10, 64)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, n)
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("from %d: %v, want %v", sequence, got, want)
+			}
+		}
+	}
 }

@@ -35,7 +35,7 @@ func (s *server) importFile(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer func() { _ = f.Close() }()
-	out := newLineWriter(w)
+	out := newLineWriter(w, framing{})
 	var shown time.Time
 	res, err := s.imports.run(r.Context(), f, name, router, func(p importProgress) {
 		if time.Since(shown) < importProgressEvery {

@@ -254,7 +254,7 @@ func (s *server) risStream(w http.ResponseWriter, r *http.Request) {
 	defer s.tails.leave()
 	ctx, cancel := s.untilStop(r.Context())
 	defer cancel()
-	out := newLineWriter(w)
+	out := newLineWriter(w, framing{})
 	if err := out.write(nil, s.tails.limits.write); err != nil {
 		return
 	}

@@ -26,15 +26,15 @@ var defaultTailLimits = tailLimits{write: 10 * time.Second, lag: 200_000, client
 
 // tail streams events as JSON lines: from the sequence in "from", or from what
 // comes next. A line {"error":…} ends it when the daemon does.
-func (s *server) tail(w http.ResponseWriter, r *http.Request) { s.stream(w, r, newLineWriter) }
+func (s *server) tail(w http.ResponseWriter, r *http.Request) { s.stream(w, r, framing{}) }
 
 // events streams the same as server-sent events for browsers, with the sequence as
 // their id: an EventSource that connects anew goes on where it was.
-func (s *server) events(w http.ResponseWriter, r *http.Request) { s.stream(w, r, newEventWriter) }
+func (s *server) events(w http.ResponseWriter, r *http.Request) { s.stream(w, r, framing{sse: true}) }
 
-func (s *server) stream(w http.ResponseWriter, r *http.Request, writer func(http.ResponseWriter) *lineWriter) {
+func (s *server) stream(w http.ResponseWriter, r *http.Request, f framing) {
 	query := r.URL.Query()
-	f, err := parseFilter(query)
+	filter, err := parseFilter(query)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
@@ -60,13 +60,13 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, writer func(http
 	defer s.tails.leave()
 	ctx, cancel := s.untilStop(r.Context())
 	defer cancel()
-	out := writer(w)
+	out := newLineWriter(w, f)
 	if err := out.write(nil, s.tails.limits.write); err != nil {
 		return
 	}
-	reason := s.follow(ctx, out, from, &matcher{filter: f}, query.Get("raw") == "true")
+	reason := s.follow(ctx, out, from, &matcher{filter: filter}, query.Get("raw") == "true")
 	if reason != "" {
-		_ = out.value(streamError{reason}, time.Second)
+		out.last(reason)
 	}
 }
 
@@ -111,10 +111,10 @@ func (s *server) follow(ctx context.Context, out *lineWriter, from uint64, m *ma
 				return s.tailEnd(ctx, err)
 			}
 			if p != nil {
-				if reason, gone := s.give(out, p.from(from, out.sse), p.last, true); gone {
+				if reason, gone := s.give(out, p.from(from, out.framing), p.last(), true); gone {
 					return reason
 				}
-				from, live = p.last+1, true
+				from, live = p.last()+1, true
 				continue
 			}
 		}
@@ -132,7 +132,7 @@ func (s *server) followAlone(ctx context.Context, out *lineWriter, from uint64, 
 	rd := s.node.stream.NewReader(from)
 	defer rd.Close()
 	enc := event.Encoder{Raw: raw}
-	var buf []byte
+	var buf, one []byte
 	for {
 		batch, err := rd.Next(ctx)
 		if err != nil {
@@ -143,8 +143,8 @@ func (s *server) followAlone(ctx context.Context, out *lineWriter, from uint64, 
 		buf = buf[:0]
 		for i := range batch {
 			if m.event(&batch[i]) {
-				buf = out.begin(buf, batch[i].Sequence)
-				buf = append(enc.Append(buf, &batch[i]), out.end...)
+				one = enc.Append(one[:0], &batch[i])
+				buf = out.append(buf, batch[i].Sequence, one)
 			}
 		}
 		if reason, gone := s.give(out, buf, last, live); gone {
