@@ -8,9 +8,11 @@
 package rislive
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -126,7 +128,7 @@ func (enc *Encoder) routes(m *Message) {
 			m.Withdrawals = append(m.Withdrawals, prefix)
 			continue
 		}
-		hop := nextHop(r.NextHop)
+		hop := enc.nextHop(r)
 		i, ok := byHop[hop]
 		if !ok {
 			i = len(m.Announcements)
@@ -138,15 +140,14 @@ func (enc *Encoder) routes(m *Message) {
 }
 
 // nextHop is the address, or both of IPv6 with a comma between them.
-func nextHop(b []byte) string {
-	if len(b) == 32 {
-		return nextHop(b[:16]) + "," + nextHop(b[16:])
+func (enc *Encoder) nextHop(r *bgp.Route) string {
+	hop := r.NextHop
+	enc.text = bgp.AppendNextHop(enc.text[:0], r.NLRI.Family, hop)
+	if local := 2 * net.IPv6len; len(hop) == local {
+		enc.text = append(enc.text, ',')
+		enc.text = bgp.AppendNextHop(enc.text, r.NLRI.Family, hop[net.IPv6len:])
 	}
-	a, _ := netip.AddrFromSlice(b)
-	if !a.IsValid() {
-		return ""
-	}
-	return a.String()
+	return string(enc.text)
 }
 
 func (enc *Encoder) attributes(m *Message) {
@@ -176,13 +177,9 @@ func (enc *Encoder) attributes(m *Message) {
 	if asn, addr, ok := u.Aggregator(); ok {
 		m.Aggregator = fmt.Sprintf("%d:%s", asn, addr)
 	}
-	enc.text = u.AppendCommunities(enc.text[:0])
-	for word := range strings.FieldsSeq(string(enc.text)) {
-		hi, lo, _ := strings.Cut(word, ":")
-		h, err1 := strconv.ParseUint(hi, 10, 16)
-		l, err2 := strconv.ParseUint(lo, 10, 16)
-		if err1 == nil && err2 == nil {
-			m.Community = append(m.Community, [2]uint16{uint16(h), uint16(l)})
+	if a, ok := u.Attr(bgp.AttrCommunities); ok {
+		for v := a.Value; len(v) >= 4; v = v[4:] {
+			m.Community = append(m.Community, [2]uint16{binary.BigEndian.Uint16(v), binary.BigEndian.Uint16(v[2:])})
 		}
 	}
 }

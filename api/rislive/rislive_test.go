@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ribtap/ribtap/bgp"
 	"github.com/ribtap/ribtap/event"
 	"github.com/ribtap/ribtap/history/historytest"
 )
@@ -64,7 +65,8 @@ func TestMessages(t *testing.T) {
 		t.Errorf("raw: %s", raw)
 	}
 	double := append(netip.MustParseAddr("2001:db8::1").AsSlice(), netip.MustParseAddr("fe80::1").AsSlice()...)
-	if got := nextHop(double); got != "2001:db8::1,fe80::1" {
+	enc := Encoder{}
+	if got := enc.nextHop(&bgp.Route{NextHop: double, NLRI: bgp.NLRI{Family: bgp.IPv6Unicast}}); got != "2001:db8::1,fe80::1" {
 		t.Errorf("two next hops: %s", got)
 	}
 }

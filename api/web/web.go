@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
 //go:embed static
@@ -96,19 +97,12 @@ func Handler() http.Handler {
 		h.Set("Cache-Control", "no-cache") // asks with the tag each time
 		h.Set("Etag", f.etag)
 		h.Set("Vary", "Accept-Encoding")
-		if r.Header.Get("If-None-Match") == f.etag {
-			w.WriteHeader(http.StatusNotModified)
-			return
-		}
 		h.Set("Content-Type", f.kind)
 		body := f.plain
 		if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
 			h.Set("Content-Encoding", "gzip")
 			body = f.gzipped
 		}
-		h.Set("Content-Length", fmt.Sprint(len(body)))
-		if r.Method != http.MethodHead {
-			_, _ = w.Write(body) // a client that has gone
-		}
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
 	})
 }

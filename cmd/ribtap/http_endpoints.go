@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -106,12 +107,8 @@ func (s *server) openAPI(w http.ResponseWriter, _ *http.Request) {
 		}
 		ok := object{"description": e.what}
 		if e.rows != nil {
-			properties := object{}
-			for _, f := range fieldsOf(typeOf(e.rows)) {
-				properties[f.name] = schemaOf(typeOf(e.rows).FieldByIndex(f.index).Type)
-			}
 			ok["content"] = object{"application/json": object{"schema": object{"type": "object", "properties": object{
-				"rows": object{"type": "array", "items": object{"type": "object", "properties": properties}},
+				"rows": object{"type": "array", "items": schemaOf(reflect.TypeOf(e.rows))},
 				"more": object{"type": "boolean", "description": "there are more rows than the limit"},
 			}}}}
 		}

@@ -8,8 +8,6 @@ import (
 	"github.com/ribtap/ribtap/sinks/sqlite"
 )
 
-func typeOf(v any) reflect.Type { return reflect.TypeOf(v) }
-
 // schemaOf is the JSON Schema of a field of a row.
 func schemaOf(t reflect.Type) map[string]any {
 	if t.Kind() == reflect.Pointer {
