@@ -151,7 +151,7 @@ func (c *Client) choose() {
 // run connects again and again.
 func (k *cache) run(ctx context.Context) {
 	for failed := 0; ctx.Err() == nil; failed++ {
-		err := k.session1(ctx)
+		err := k.connection(ctx)
 		if ctx.Err() != nil {
 			return
 		}
@@ -181,8 +181,8 @@ func (k *cache) run(ctx context.Context) {
 // errHungUp says that the cache closed the connection before it had answered.
 var errHungUp = errors.New("the cache closed the connection without an answer")
 
-// session1 is one connection.
-func (k *cache) session1(ctx context.Context) error {
+// connection is one connection, from its first query to its end.
+func (k *cache) connection(ctx context.Context) error {
 	conn, err := k.c.cfg.Dial(ctx, k.address)
 	if err != nil {
 		return err

@@ -176,6 +176,16 @@ func endOfData(version uint8, session uint16, serial uint32) []byte {
 	return b
 }
 
+// start runs a client until the test ends.
+func start(t *testing.T, cfg Config) *Client {
+	c := NewClient(cfg, &Table{}, slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = c.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-done })
+	return c
+}
+
 func awaitLen(t *testing.T, table *Table, want int) {
 	t.Helper()
 	n := 0
@@ -192,12 +202,7 @@ func awaitLen(t *testing.T, table *Table, want int) {
 // a new connection that goes on from the serial, one that cannot, a version 0.
 func TestClient(t *testing.T) {
 	s, cfg := newScript(t)
-	var table Table
-	c := NewClient(cfg, &table, slog.New(slog.DiscardHandler))
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() { defer close(done); _ = c.Run(ctx) }()
-	defer func() { cancel(); <-done }()
+	c := start(t, cfg)
 
 	conn, r := s.accept()
 	s.expect(r, 2, pduResetQuery)
@@ -213,8 +218,8 @@ func TestClient(t *testing.T) {
 	}
 	answer = append(answer, append(appendHeader(nil, 1, pduRouterKey, 0, headerLen+4), 1, 2, 3, 4)...) // BGPsec
 	say(t, conn, append(answer, endOfData(1, 7, 100)...))
-	awaitLen(t, &table, 3)
-	if v := table.Validate(b.Prefix, 64497); v != Valid {
+	awaitLen(t, c.table, 3)
+	if v := c.table.Validate(b.Prefix, 64497); v != Valid {
 		t.Errorf("%v", v)
 	}
 
@@ -223,7 +228,7 @@ func TestClient(t *testing.T) {
 		t.Errorf("asks from %+v", p)
 	}
 	say(t, conn, append(append(appendHeader(nil, 1, pduCacheResponse, 7, headerLen), prefixPDU(1, b, false)...), endOfData(1, 7, 101)...))
-	awaitLen(t, &table, 2)
+	awaitLen(t, c.table, 2)
 	conn.Close()
 
 	conn, r = s.accept() // after the retry time, 1 s
@@ -233,7 +238,7 @@ func TestClient(t *testing.T) {
 	say(t, conn, appendHeader(nil, 1, pduCacheReset, 0, headerLen))
 	s.expect(r, 1, pduResetQuery)
 	say(t, conn, append(append(appendHeader(nil, 1, pduCacheResponse, 8, headerLen), prefixPDU(1, v6, true)...), endOfData(1, 8, 1)...))
-	awaitLen(t, &table, 1)
+	awaitLen(t, c.table, 1)
 	st := c.States()[0]
 	if !st.Connected || st.Version != 1 || st.Serial != 1 || st.VRPs != 1 || st.Updated.IsZero() {
 		t.Errorf("%+v", st)
@@ -247,25 +252,20 @@ func TestClient(t *testing.T) {
 	if p := s.expect(r, 1, pduErrorReport); !strings.Contains(p.report().Error(), "10.0.0.0/33") {
 		t.Errorf("%v", p.report())
 	}
-	awaitLen(t, &table, 1)
+	awaitLen(t, c.table, 1)
 	// One that began anew is asked for all of it.
 	conn, r = s.accept()
 	s.expect(r, 1, pduSerialQuery)
 	say(t, conn, appendHeader(nil, 1, pduCacheResponse, 9, headerLen))
 	_, r = s.accept()
 	s.expect(r, 2, pduResetQuery)
-	awaitLen(t, &table, 1)
+	awaitLen(t, c.table, 1)
 }
 
 // An old cache hangs up on what it does not know, twice.
 func TestVersionZero(t *testing.T) {
 	s, cfg := newScript(t)
-	var table Table
-	c := NewClient(cfg, &table, slog.New(slog.DiscardHandler))
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() { defer close(done); _ = c.Run(ctx) }()
-	defer func() { cancel(); <-done }()
+	c := start(t, cfg)
 	for version := 2; version > 0; version-- {
 		conn, r := s.accept()
 		s.expect(r, uint8(version), pduResetQuery)
@@ -274,7 +274,7 @@ func TestVersionZero(t *testing.T) {
 	conn, r := s.accept()
 	s.expect(r, 0, pduResetQuery)
 	say(t, conn, append(append(appendHeader(nil, 0, pduCacheResponse, 1, headerLen), prefixPDU(0, vrp("10.0.0.0/8", 8, 1), true)...), endOfData(0, 1, 5)...))
-	awaitLen(t, &table, 1)
+	awaitLen(t, c.table, 1)
 	if st := c.States()[0]; st.Version != 0 || st.Expires.Sub(st.Updated).Round(time.Minute) != 2*time.Hour {
 		t.Errorf("%+v", st)
 	}

@@ -3,10 +3,8 @@
 package rpki
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -80,12 +78,7 @@ func TestStayRTR(t *testing.T) {
 	for version := range 3 {
 		t.Run(fmt.Sprint("version ", version), func(t *testing.T) {
 			addr, set := stayrtr(t, version)
-			var table Table
-			c := NewClient(Config{Caches: []string{addr}}, &table, slog.New(slog.DiscardHandler))
-			ctx, cancel := context.WithCancel(t.Context())
-			done := make(chan struct{})
-			go func() { defer close(done); _ = c.Run(ctx) }()
-			defer func() { cancel(); <-done }()
+			c := start(t, Config{Caches: []string{addr}})
 			await := func(what string, ok func() bool) {
 				t.Helper()
 				for range 600 {
@@ -96,17 +89,17 @@ func TestStayRTR(t *testing.T) {
 				}
 				t.Fatalf("%s: %+v", what, c.States())
 			}
-			await("the table", func() bool { n, _ := table.Len(); return n == 2 })
+			await("the table", func() bool { n, _ := c.table.Len(); return n == 2 })
 			if st := c.States()[0]; int(st.Version) != version || (st.ASPAs == 1) != (version == 2) {
 				t.Errorf("%+v", st)
 			}
 			ten := netip.MustParsePrefix("10.1.0.0/16")
-			if v := table.Validate(ten, 64496); v != Valid {
+			if v := c.table.Validate(ten, 64496); v != Valid {
 				t.Errorf("%v", v)
 			}
 			set(vrp("10.0.0.0/8", 24, 64499), vrp("2001:db8::/32", 48, 64497), vrp("192.0.2.0/24", 24, 64496))
-			await("the change", func() bool { n, _ := table.Len(); return n == 3 })
-			if v := table.Validate(ten, 64496); v != Invalid {
+			await("the change", func() bool { n, _ := c.table.Len(); return n == 3 })
+			if v := c.table.Validate(ten, 64496); v != Invalid {
 				t.Errorf("after the change: %v", v)
 			}
 		})
