@@ -10,8 +10,8 @@ import (
 )
 
 // delivery is what is being sent to the server and merged there, by a goroutine
-// that has the connection to itself meanwhile: to decode and encode rows takes a
-// third of the time that the server takes for them.
+// that has the connection to itself meanwhile, so that the server works while the
+// next rows are encoded.
 type delivery struct {
 	change, attrs    copyRows
 	merge, mergeLate mergeRows
@@ -22,8 +22,8 @@ type delivery struct {
 const copyStage = "COPY stage_route (" + routeColumns + ") FROM STDIN BINARY"
 
 // mergeRows are rows for stage_route and what they need. fresh are rows of routes that
-// were not there, so that they can go into table route directly, twice as fast; where
-// the table knows better, as after a backup, they are merged like the others.
+// were not there, so that they can go into table route without a merge; where the
+// table knows better, as after a backup, they are merged like the others.
 type mergeRows struct {
 	copyRows
 	fresh copyRows
@@ -70,10 +70,15 @@ func (s *Sink) flushRoutes() error {
 func (d *delivery) clear() {
 	d.change.clear()
 	d.attrs.clear()
-	for _, m := range []*mergeRows{&d.merge, &d.mergeLate} {
-		m.clear()
-		m.fresh.clear()
-	}
+	d.merge.forget()
+	d.mergeLate.forget()
+}
+
+// forget forgets the rows and what they need.
+func (m *mergeRows) forget() {
+	m.clear()
+	m.fresh.clear()
+	m.announced, m.withdrawn, m.other, m.freshOther = false, false, false, false
 }
 
 // settle waits until what was sent is merged; before that the connection is in use.
@@ -96,9 +101,7 @@ func (s *Sink) free() (*pgx.Conn, error) { return s.conn, s.settle() }
 // fill encodes rows, in the order of the index of table route so that merging goes
 // through it once, and forgets them.
 func (m *mergeRows) fill(rows *[]staged, index map[routeID]int) {
-	m.clear()
-	m.fresh.clear()
-	m.announced, m.withdrawn, m.other, m.freshOther = false, false, false, false
+	m.forget()
 	slices.SortFunc(*rows, order)
 	fresh := 0
 	for i := range *rows {
@@ -157,14 +160,14 @@ func (d *delivery) send(ctx context.Context, conn *pgx.Conn) error {
 			}
 		}
 	}
-	if err := d.mergeRows(ctx, conn, &d.merge, false); err != nil {
+	if err := d.mergeInto(ctx, conn, &d.merge, false); err != nil {
 		return err
 	}
-	return d.mergeRows(ctx, conn, &d.mergeLate, true)
+	return d.mergeInto(ctx, conn, &d.mergeLate, true)
 }
 
-// mergeRows brings the table route up to date with changes.
-func (d *delivery) mergeRows(ctx context.Context, conn *pgx.Conn, m *mergeRows, late bool) error {
+// mergeInto brings the table route up to date with changes.
+func (d *delivery) mergeInto(ctx context.Context, conn *pgx.Conn, m *mergeRows, late bool) error {
 	if err := m.addFresh(ctx, conn); err != nil {
 		return err
 	}
